@@ -1,0 +1,11 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test verify bench format
+# One line a target; the work is in cmake/scripts and launcher/demo.sh.
+help: ; @cmake/scripts/help.sh
+setup: ; @cmake/scripts/setup.sh
+build: setup ; @cmake/scripts/build.sh release
+demo: build ; @launcher/demo.sh
+test: build ; @cmake/scripts/test.sh release
+verify: setup ; @cmake/scripts/build.sh sanitize && cmake/scripts/test.sh sanitize
+bench: build ; @cmake/scripts/bench.sh
+format: setup ; @git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -r clang-format-14 -i

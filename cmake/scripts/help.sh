@@ -1,0 +1,12 @@
+#!/bin/sh
+# What `make` alone prints.
+cat <<'TEXT'
+make setup    install what limewash needs: Debian packages, and .venv with LibTorch and MLflow
+make build    build/release/launcher/limewash
+make demo     render rooms, train on two ranks, measure, and show it on an MLflow server
+make test     every test, and what was left out
+make verify   the same under AddressSanitizer and UndefinedBehaviorSanitizer
+make bench    training speed on this machine, as JSON
+make format   clang-format over every C++ file
+Each calls what it needs first; `make demo` and `make test` are all that a new machine needs.
+TEXT

@@ -1,0 +1,62 @@
+#pragma once
+// A prepared dataset: DIR/index.json and DIR/shard-*.h5 (docs/formats.md), read with pread from any thread.
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/color.h"
+#include "data/image.h"
+
+namespace limewash::data {
+
+/// Where a procedural room comes from: render it again for any paint.
+struct RoomSource {
+  uint64_t seed = 0, id = 0;
+  int64_t size = 0;  ///< pixels of the rendered photo, before crop and scale
+};
+
+/// What is known of a sample without reading its pixels.
+struct SampleInfo {
+  std::string id;       ///< the photo's relative path
+  uint64_t stable_id = 0;  ///< xxh3 of id: keys every random draw
+  std::string caption;
+  Rgb color{};          ///< the wall's own apparent colour
+  float quality = 1;
+  std::optional<RoomSource> room;
+};
+
+struct Sample {
+  Image image;
+  Mask mask;  ///< the wall: the hole before its margin
+  Mask core;  ///< the eroded wall: where colour is measured
+};
+
+class Dataset {
+ public:
+  /// Open and check index and shards (version, sizes, lengths). Throws InputError naming the file.
+  explicit Dataset(const std::filesystem::path& folder);
+  ~Dataset();
+  Dataset(Dataset&&) noexcept;
+
+  int64_t size() const;
+  int64_t height() const;
+  int64_t width() const;
+  const SampleInfo& info(int64_t index) const;
+  /// Read one sample and verify its checksum; InputError names shard and sample. Safe from any thread.
+  Sample read(int64_t index) const;
+  /// The photo repainted in `color`: exact for a procedural room, `recolor` of data/reference.h otherwise.
+  Image repainted(int64_t index, const Sample& sample, const Rgb& color) const;
+  /// Hex over everything that shaped the bytes.
+  const std::string& fingerprint() const;
+  const std::filesystem::path& folder() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace limewash::data

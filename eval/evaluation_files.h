@@ -1,0 +1,22 @@
+#pragma once
+// What rank 0 writes of an evaluation.
+
+#include <filesystem>
+#include <vector>
+
+#include "eval/evaluator.h"
+#include "eval/painting_plan.h"
+
+namespace limewash::eval {
+
+/// metrics.json: the protocol's version and options, the medians with their missing counts, and one
+/// record a painting (photo, asked colour, whether it is the wall's own, every figure).
+void write_metrics(const std::filesystem::path& path,
+                   const EvaluationResult& result,
+                   const EvaluationOptions& options,
+                   bool with_adapter,
+                   const data::Dataset& dataset,
+                   const std::vector<PlannedPainting>& paintings,
+                   const std::vector<Metrics>& records);
+
+}  // namespace limewash::eval

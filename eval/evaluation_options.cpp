@@ -1,0 +1,38 @@
+#include "eval/evaluation_options.h"
+
+#include "eval/palette.h"
+#include "runtime/error.h"
+
+namespace limewash::eval {
+
+void EvaluationOptions::describe(config::Fields& fields) {
+  fields.field("every", every, "steps between evaluations; 0: never", {0});
+  fields.field("photos", photos, "photos, the first of the validation set", {1});
+  fields.field(
+      "palette", palette, "colours to ask for, \"#rrggbb\"; empty: the classic colour chart");
+  fields.field("references", references, "palette colours per photo, in rotation; 0: all", {0});
+  fields.field("own_color", own_color, "also ask for the wall's own colour");
+  fields.field("steps", steps, "sampling steps", {1, 1000});
+  fields.field("seed", seed, "of the paintings' noise", {0});
+  fields.field("guidance", guidance, "classifier-free, on the reference; 1: none", {0, 30});
+  fields.field("batch", batch, "paintings at a time", {1, 1024});
+}
+
+void EvaluationOptions::validate() const {
+  const size_t size = colors().size();
+  if (references > static_cast<int64_t>(size)) {
+    throw ConfigError("evaluation.references: " + std::to_string(references) +
+                      " colours per photo, but evaluation.palette has " + std::to_string(size) +
+                      "; expected at most that many, or 0 for all");
+  }
+}
+
+std::vector<data::Rgb> EvaluationOptions::colors() const {
+  std::vector<data::Rgb> result;
+  for (const std::string& text : palette.empty() ? classic_chart() : palette) {
+    result.push_back(parse_color(text, "evaluation.palette"));
+  }
+  return result;
+}
+
+}  // namespace limewash::eval

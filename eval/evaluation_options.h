@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/color.h"
+#include "runtime/config.h"
+
+namespace limewash::eval {
+
+/// `evaluation`.
+struct EvaluationOptions {
+  int64_t every = 500;  ///< steps; 0: never
+  int64_t photos = 50;  ///< the first of the validation set
+  std::vector<std::string>
+      palette;             ///< "#rrggbb"; empty: the 24 patches of the classic colour chart
+  int64_t references = 2;  ///< palette colours per photo, in rotation; 0: the whole palette
+  bool own_color = true;   ///< also ask for the wall's own colour
+  int64_t steps = 20;
+  int64_t seed = 42;
+  double guidance = 1.0;
+  int64_t batch = 16;
+  void describe(config::Fields& fields);
+  void validate() const;
+  /// `palette`, or the classic chart where it is empty.
+  std::vector<data::Rgb> colors() const;
+};
+
+}  // namespace limewash::eval

@@ -1,0 +1,175 @@
+#include "eval/image_metrics.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/error.h"
+
+namespace limewash::eval {
+namespace {
+
+constexpr int64_t kRadius = 5;  // 3.5 sigma
+constexpr int64_t kTaps = 2 * kRadius + 1;
+
+std::string size_text(int64_t width, int64_t height) {
+  return std::to_string(width) + "x" + std::to_string(height);
+}
+
+void check_sizes(const data::Image& a, const data::Image& b) {
+  if (a.height == b.height && a.width == b.width) return;
+  throw InputError("images to compare differ in size: " + size_text(a.width, a.height) + " and " +
+                   size_text(b.width, b.height));
+}
+
+const std::array<double, kTaps>& gaussian() {
+  static const std::array<double, kTaps> weights = [] {
+    std::array<double, kTaps> values{};
+    double sum = 0;
+    for (int64_t i = 0; i < kTaps; ++i) {
+      const double distance = static_cast<double>(i - kRadius) / 1.5;
+      sum += values[i] = std::exp(-0.5 * distance * distance);
+    }
+    for (double& value : values) value /= sum;
+    return values;
+  }();
+  return weights;
+}
+
+/// Separable Gaussian where the window fits; [height - 10, width - 10] row-major.
+std::vector<double> filter(const std::vector<double>& plane, int64_t height, int64_t width) {
+  const std::array<double, kTaps>& weights = gaussian();
+  const int64_t inner_height = height - 2 * kRadius, inner_width = width - 2 * kRadius;
+  std::vector<double> rows(inner_height * width, 0.0), result(inner_height * inner_width, 0.0);
+  for (int64_t y = 0; y < inner_height; ++y) {
+    double* out = &rows[y * width];
+    for (int64_t tap = 0; tap < kTaps; ++tap) {
+      const double* in = &plane[(y + tap) * width];
+      for (int64_t x = 0; x < width; ++x) out[x] += weights[tap] * in[x];
+    }
+  }
+  for (int64_t y = 0; y < inner_height; ++y) {
+    double* out = &result[y * inner_width];
+    for (int64_t tap = 0; tap < kTaps; ++tap) {
+      const double* in = &rows[y * width + tap];
+      for (int64_t x = 0; x < inner_width; ++x) out[x] += weights[tap] * in[x];
+    }
+  }
+  return result;
+}
+
+std::vector<double> products(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> result(a.size());
+  for (size_t i = 0; i < a.size(); ++i) result[i] = a[i] * b[i];
+  return result;
+}
+
+std::vector<double> channel(const data::Image& image, int c) {
+  std::vector<double> plane(image.height * image.width);
+  for (size_t i = 0; i < plane.size(); ++i) plane[i] = image.pixels[3 * i + c];
+  return plane;
+}
+
+nlohmann::json or_null(const std::optional<double>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+}
+
+}  // namespace
+
+std::optional<double> psnr(const data::Image& a, const data::Image& b, const Pixels& pixels) {
+  check_sizes(a, b);
+  int64_t sum = 0;
+  for (const int64_t pixel : pixels) {
+    for (int64_t i = 3 * pixel; i < 3 * pixel + 3; ++i) {
+      const int64_t difference = int64_t{a.pixels[i]} - b.pixels[i];
+      sum += difference * difference;
+    }
+  }
+  if (sum == 0) return std::nullopt;
+  const double error = static_cast<double>(sum) / static_cast<double>(3 * pixels.size());
+  return 10.0 * std::log10(255.0 * 255.0 / error);
+}
+
+std::vector<double> ssim_map(const data::Image& a, const data::Image& b) {
+  check_sizes(a, b);
+  constexpr double kC1 = (0.01 * 255) * (0.01 * 255), kC2 = (0.03 * 255) * (0.03 * 255);
+  const int64_t height = a.height, width = a.width;
+  std::vector<double> map(height * width, std::numeric_limits<double>::quiet_NaN());
+  if (height < kTaps || width < kTaps) return map;
+  const int64_t inner_height = height - 2 * kRadius, inner_width = width - 2 * kRadius;
+  std::vector<double> sums(inner_height * inner_width, 0.0);
+  for (int c = 0; c < 3; ++c) {
+    const std::vector<double> x = channel(a, c), y = channel(b, c);
+    const std::vector<double> mean_x = filter(x, height, width), mean_y = filter(y, height, width);
+    const std::vector<double> xx = filter(products(x, x), height, width);
+    const std::vector<double> yy = filter(products(y, y), height, width);
+    const std::vector<double> xy = filter(products(x, y), height, width);
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const double squares = mean_x[i] * mean_x[i] + mean_y[i] * mean_y[i];
+      const double product = mean_x[i] * mean_y[i];
+      const double variances = xx[i] + yy[i] - squares, covariance = xy[i] - product;
+      sums[i] +=
+          (2 * product + kC1) * (2 * covariance + kC2) / ((squares + kC1) * (variances + kC2));
+    }
+  }
+  for (int64_t y = 0; y < inner_height; ++y) {
+    for (int64_t x = 0; x < inner_width; ++x) {
+      map[(y + kRadius) * width + x + kRadius] = sums[y * inner_width + x] / 3.0;
+    }
+  }
+  return map;
+}
+
+std::optional<double> ssim(const data::Image& a, const data::Image& b, const Pixels& pixels) {
+  const std::vector<double> map = ssim_map(a, b);
+  double sum = 0;
+  int64_t count = 0;
+  for (const int64_t pixel : pixels) {
+    if (std::isnan(map[pixel])) continue;
+    sum += map[pixel];
+    ++count;
+  }
+  if (count == 0) return std::nullopt;
+  return sum / static_cast<double>(count);
+}
+
+ImageDifference compare_images(const data::Image& a, const data::Image& b, const data::Mask* mask) {
+  check_sizes(a, b);
+  if (mask != nullptr && (mask->height != a.height || mask->width != a.width)) {
+    throw InputError("the mask is " + size_text(mask->width, mask->height) + ", the images are " +
+                     size_text(a.width, a.height));
+  }
+  Pixels pixels;
+  if (mask != nullptr) {
+    pixels = inside(*mask);
+  } else {
+    pixels.resize(a.height * a.width);
+    std::iota(pixels.begin(), pixels.end(), int64_t{0});
+  }
+  ImageDifference result;
+  if (pixels.empty()) return result;
+  const LabImage lab_a = to_lab(a), lab_b = to_lab(b);
+  double sum_76 = 0, sum_2000 = 0;
+  for (const int64_t pixel : pixels)
+    sum_76 += data::delta_e_76(lab_a.pixels[pixel], lab_b.pixels[pixel]);
+  for (const double value : delta_e_2000(lab_a, pixels, lab_b)) sum_2000 += value;
+  result.delta_e_76_mean = sum_76 / static_cast<double>(pixels.size());
+  result.delta_e_2000_mean = sum_2000 / static_cast<double>(pixels.size());
+  result.psnr = psnr(a, b, pixels);
+  result.ssim = ssim(a, b, pixels);
+  return result;
+}
+
+nlohmann::json to_json(const ImageDifference& difference) {
+  return {{"delta_e_76_mean", or_null(difference.delta_e_76_mean)},
+          {"delta_e_2000_mean", or_null(difference.delta_e_2000_mean)},
+          {"psnr", or_null(difference.psnr)},
+          {"ssim", or_null(difference.ssim)},
+          {"lpips", or_null(difference.lpips)}};
+}
+
+}  // namespace limewash::eval

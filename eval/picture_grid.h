@@ -1,0 +1,28 @@
+#pragma once
+// The picture that a person looks at first: one row a painting.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/color.h"
+#include "data/image.h"
+
+namespace limewash::eval {
+
+struct GridRow {
+  std::string title;  ///< the photo's id
+  data::Image source;
+  data::Rgb reference{};
+  data::Mask mask;
+  data::Image target;  ///< exact repaint, or recoloured
+  bool exact = false;  ///< which of the two
+  data::Image output;  ///< empty: not finite
+  std::optional<double> delta_e_2000, delta_e_2000_exact;
+};
+
+/// Six labelled columns (source, reference, mask, overlay, target, output), cells of at least 160
+/// pixels, and under each row its figures. An empty list gives a one-line picture that says so.
+data::Image render_grid(const std::string& title, const std::vector<GridRow>& rows);
+
+}  // namespace limewash::eval

@@ -1,0 +1,146 @@
+// launch: starts the trainer ranks, supervises them, and restarts them from the last checkpoint.
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "launcher/commands.h"
+#include "launcher/run_table.h"
+#include "launcher/supervisor.h"
+#include "launcher/training_job.h"
+#include "runtime/error.h"
+#include "runtime/files.h"
+#include "runtime/stop_signal.h"
+#include "trainer/run_summary.h"
+
+namespace limewash::launcher {
+
+namespace {
+
+struct LaunchFlags : CommonFlags {
+  bool resume = false;
+  bool overwrite = false;
+};
+
+/// The command line of one attempt.
+std::vector<std::string> attempt_arguments(const std::string& program,
+                                           const LaunchFlags& flags,
+                                           int64_t trainers,
+                                           bool resume,
+                                           bool overwrite) {
+  std::vector<std::string> arguments;
+  if (trainers > 1) {
+    // Ranks set their own threads, so they must not be bound to one core; a stop needs time for a
+    // checkpoint.
+    arguments = {"mpirun",
+                 "-n",
+                 std::to_string(trainers),
+                 "--bind-to",
+                 "none",
+                 "--oversubscribe",
+                 "--mca",
+                 "odls_base_sigkill_timeout",
+                 "20"};
+  }
+  arguments.insert(arguments.end(), {program, "train"});
+  if (!flags.config.empty()) arguments.insert(arguments.end(), {"--config", flags.config});
+  for (const auto& override_text : flags.overrides)
+    arguments.insert(arguments.end(), {"--set", override_text});
+  if (overwrite) {
+    arguments.push_back("--overwrite");
+  } else if (resume) {
+    arguments.push_back("--resume");
+  }
+  return arguments;
+}
+
+std::vector<std::string> attempt_environment() {
+  std::vector<std::string> environment;
+  if (geteuid() == 0) {
+    // Containers run as root; Open MPI asks for both.
+    environment = {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"};
+  }
+  return environment;
+}
+
+/// How the last attempt ended, by the summary that it wrote.
+std::string status_of(const std::filesystem::path& folder) {
+  const auto path = folder / "summary.json";
+  if (!std::filesystem::exists(path)) return "";
+  return nlohmann::json::parse(read_file(path)).value("status", "");
+}
+
+int supervise(const std::string& program, const LaunchFlags& flags, const Config& config) {
+  const auto folder = std::filesystem::path(config.run.output) / config.run.name;
+  check_run_folder(config,
+                   flags.overwrite ? Begin::kOverwrite
+                   : flags.resume  ? Begin::kResume
+                                   : Begin::kNew);
+  bool overwrite = flags.overwrite, resume = flags.resume;
+  for (int64_t attempt = 0;; ++attempt) {
+    std::error_code ignored;
+    std::filesystem::remove(folder / "summary.json", ignored);
+    const auto arguments =
+        attempt_arguments(program, flags, config.launch.trainers, resume, overwrite);
+    const int status = run_supervised(arguments, attempt_environment());
+    const auto run_status = status == kExitDone || status == kExitStopped ? status_of(folder) : "";
+    if (run_status == "finished") return kExitDone;
+    if (run_status == "stopped" || status == kExitStopped) return kExitStopped;
+    if (status == kExitUsage) return kExitUsage;
+    if (stop_requested())
+      return std::filesystem::exists(folder / "checkpoints") ? kExitStopped : kExitFailed;
+    if (attempt >= config.launch.max_restarts) {
+      spdlog::error("attempt {} ended with status {}; launch.max_restarts = {} is used up",
+                    attempt + 1,
+                    status,
+                    config.launch.max_restarts);
+      trainer::mark_run_failed(folder);
+      return kExitFailed;
+    }
+    const auto pause =
+        std::chrono::seconds(std::min<int64_t>(1 << std::min<int64_t>(attempt, 5), 30));
+    spdlog::warn("attempt {} ended with status {}; starting again from the last checkpoint in {} s",
+                 attempt + 1,
+                 status,
+                 pause.count());
+    std::this_thread::sleep_for(pause);
+    overwrite = false;
+    resume = true;
+  }
+}
+
+}  // namespace
+
+void add_launch(CLI::App& app, Action& action, const std::string& program) {
+  auto* command = app.add_subcommand("launch", "Start trainer ranks under MPI and supervise them");
+  auto flags = std::make_shared<LaunchFlags>();
+  add_common_flags(*command, *flags);
+  auto* resume =
+      command->add_flag("--resume", flags->resume, "Go on from the newest checkpoint, or start");
+  command->add_flag("--overwrite", flags->overwrite, "Replace the run that is there")
+      ->excludes(resume);
+  command->footer("Example: limewash launch --config configs/demo.yaml --set launch.trainers=2");
+  command->callback([flags, &action, program] {
+    action = [flags, program] {
+      const auto config = load_config(flags->config, flags->overrides);
+      config.validate_training();
+      install_stop_signals();
+      const int status = supervise(program, *flags, config);
+      const auto folder = std::filesystem::path(config.run.output) / config.run.name;
+      if (std::filesystem::exists(folder / "summary.json")) {
+        const auto summary = read_run_summary(folder);
+        std::printf("%s\n",
+                    flags->json ? summary.dump().c_str() : run_table(folder, summary).c_str());
+      }
+      return status;
+    };
+  });
+}
+
+}  // namespace limewash::launcher

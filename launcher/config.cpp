@@ -1,0 +1,94 @@
+#include "launcher/config.h"
+
+#include "runtime/error.h"
+
+namespace limewash::launcher {
+
+void RunOptions::describe(config::Fields& fields) {
+  fields.field("name", name, "the run's name");
+  fields.field("output", output, "folder of all runs");
+  fields.field("seed", seed, "of every random draw", {0, std::numeric_limits<int64_t>::max()});
+  fields.field(
+      "threads", threads, "of one rank; 0: the host's cores shared by its ranks", {0, 4096});
+}
+
+void RunOptions::validate() const {
+  const bool plain =
+      !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
+  if (!plain) throw ConfigError("run.name = '" + name + "': expected a name without '/'");
+}
+
+void DataOptions::describe(config::Fields& fields) {
+  fields.field("train", train, "prepared dataset to train on");
+  fields.field("validation", validation, "prepared dataset to evaluate on; empty: none");
+  fields.field("recolorings", recolorings, "references cached for each sample", {1, 1024});
+}
+
+void LaunchOptions::describe(config::Fields& fields) {
+  fields.field("trainers", trainers, "MPI ranks that train", {1, 65536});
+  fields.field(
+      "max_restarts", max_restarts, "restarts from the last checkpoint after a failure", {0, 1000});
+}
+
+void Config::describe(config::Fields& fields) {
+  fields.section("run", run);
+  fields.section("base", base);
+  fields.section("data", data);
+  fields.section("synthesize", synthesize);
+  fields.section("prepare", prepare);
+  fields.section("reference", reference);
+  fields.section("adapter", adapter);
+  fields.section("training", training);
+  fields.section("loss", loss);
+  fields.section("optimizer", optimizer);
+  fields.section("checkpoint", checkpoint);
+  fields.section("evaluation", evaluation);
+  fields.section("launch", launch);
+  fields.section("tracking", tracking);
+}
+
+void Config::validate_training() const {
+  run.validate();
+  base.validate();
+  reference.validate();
+  adapter.validate();
+  training.validate();
+  loss.validate();
+  optimizer.validate();
+  checkpoint.validate();
+  evaluation.validate();
+  tracking.validate();
+  if (data.train.empty())
+    throw ConfigError("data.train = '': expected the folder of a prepared dataset");
+}
+
+namespace {
+
+/// The part of a Config that `trajectory_yaml` writes.
+struct Trajectory {
+  Config config;
+  void describe(config::Fields& fields) {
+    fields.field("seed", config.run.seed, "");
+    fields.field("recolorings", config.data.recolorings, "");
+    fields.section("reference", config.reference);
+    fields.section("adapter", config.adapter);
+    config.training.stop_at = 0;  // ends an attempt, not the run
+    fields.section("training", config.training);
+    fields.section("loss", config.loss);
+    fields.section("optimizer", config.optimizer);
+  }
+};
+
+}  // namespace
+
+std::string Config::trajectory_yaml() const {
+  return config::to_yaml(Trajectory{*this});
+}
+
+Config load_config(const std::string& path, const std::vector<std::string>& overrides) {
+  Config config;
+  config::Document::load(path, overrides).read_into(config);
+  return config;
+}
+
+}  // namespace limewash::launcher

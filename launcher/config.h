@@ -1,0 +1,72 @@
+#pragma once
+// The whole configuration file: every section, each owned by the component that reads it.
+
+#include <string>
+#include <vector>
+
+#include "data/prepare.h"
+#include "data/reference.h"
+#include "data/synthesize.h"
+#include "eval/evaluator.h"
+#include "models/adapter.h"
+#include "models/base_model.h"
+#include "runtime/config.h"
+#include "tracking/run_recorder.h"
+#include "trainer/options.h"
+
+namespace limewash::launcher {
+
+/// `run`.
+struct RunOptions {
+  std::string name = "default";
+  std::string output = "runs";  ///< the run's folder is OUTPUT/NAME
+  int64_t seed = 42;
+  int64_t threads = 0;  ///< of one rank; 0: this host's cores shared by its ranks
+  void describe(config::Fields& fields);
+  void validate() const;
+};
+
+/// `data`.
+struct DataOptions {
+  std::string train;        ///< prepared dataset
+  std::string validation;   ///< "" means no evaluation
+  int64_t recolorings = 4;  ///< references cached for each sample
+  void describe(config::Fields& fields);
+};
+
+/// `launch`.
+struct LaunchOptions {
+  int64_t trainers = 1;      ///< MPI ranks that train
+  int64_t max_restarts = 3;  ///< attempts after the first that a failed rank may cost
+  void describe(config::Fields& fields);
+};
+
+struct Config {
+  RunOptions run;
+  models::BaseOptions base;
+  DataOptions data;
+  data::SynthesizeOptions synthesize;
+  data::PrepareOptions prepare;
+  data::ReferenceOptions reference;
+  models::AdapterOptions adapter;
+  trainer::TrainingOptions training;
+  trainer::LossOptions loss;
+  trainer::OptimizerOptions optimizer;
+  trainer::CheckpointOptions checkpoint;
+  eval::EvaluationOptions evaluation;
+  LaunchOptions launch;
+  tracking::TrackingOptions tracking;
+
+  void describe(config::Fields& fields);
+  /// Nothing here: a command validates the sections that it uses.
+  void validate() const {}
+  /// What `train` and `launch` need.
+  void validate_training() const;
+  /// The sections that shape a training trajectory, as YAML: a resumed run must have the same.
+  std::string trajectory_yaml() const;
+};
+
+/// Read `path` ("" for defaults) under the overrides.
+Config load_config(const std::string& path, const std::vector<std::string>& overrides);
+
+}  // namespace limewash::launcher

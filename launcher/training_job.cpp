@@ -1,0 +1,182 @@
+#include "launcher/training_job.h"
+
+#include <spdlog/spdlog.h>
+#include <torch/torch.h>
+
+#include "data/latent_cache.h"
+#include "runtime/error.h"
+#include "runtime/files.h"
+#include "trainer/run_summary.h"
+#include "trainer/trainer.h"
+
+namespace limewash::launcher {
+
+namespace {
+
+std::filesystem::path run_folder_of(const Config& config) {
+  return std::filesystem::path(config.run.output) / config.run.name;
+}
+
+/// Whether the folder holds anything of a run (a lock file alone does not count).
+bool holds_a_run(const std::filesystem::path& folder) {
+  if (!std::filesystem::exists(folder)) return false;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().filename() != ".lock") return true;
+  }
+  return false;
+}
+
+/// [N, 3, H, W] in [0, 1].
+at::Tensor to_tensor(std::span<const data::Image> images) {
+  std::vector<at::Tensor> rows;
+  for (const auto& image : images) {
+    auto* pixels = const_cast<uint8_t*>(image.pixels.data());
+    rows.push_back(torch::from_blob(pixels, {image.height, image.width, 3}, torch::kByte)
+                       .permute({2, 0, 1})
+                       .to(torch::kFloat)
+                       .div(255.0));
+  }
+  return torch::stack(rows);
+}
+
+void copy_out(const at::Tensor& tensor, float* out) {
+  const auto contiguous = tensor.contiguous();
+  std::copy_n(contiguous.data_ptr<float>(), contiguous.numel(), out);
+}
+
+data::Encoders make_encoders(models::BaseModel& base) {
+  torch::NoGradGuard no_grad;
+  data::Encoders encoders;
+  encoders.fingerprint = base.fingerprint;
+  // The sizes are what the networks answer, so that no config key has to be trusted.
+  const auto probe = models::encode_pixels(base, torch::zeros({1, 3, 64, 64})).first;
+  encoders.latent_channels = probe.size(1);
+  encoders.downscale = 64 / probe.size(2);
+  encoders.embedding_size = models::encode_reference(base, torch::zeros({1, 3, 224, 224})).size(1);
+  encoders.encode_images = [&base](
+                               std::span<const data::Image> images, float* mean, float* deviation) {
+    torch::NoGradGuard inner;
+    const auto [means, deviations] = models::encode_pixels(base, to_tensor(images).mul(2).sub(1));
+    copy_out(means, mean);
+    copy_out(deviations, deviation);
+  };
+  encoders.encode_references = [&base](std::span<const data::Image> swatches, float* embeddings) {
+    torch::NoGradGuard inner;
+    copy_out(models::encode_reference(base, to_tensor(swatches)), embeddings);
+  };
+  return encoders;
+}
+
+void record_start(tracking::RunRecorder& recorder,
+                  const Config& config,
+                  const data::Dataset& train,
+                  int ranks) {
+  auto params = config::flatten(config);
+  // Where the tracker stands, and what only other commands read, says nothing of the run.
+  std::erase_if(params, [](const auto& param) {
+    return param.first.starts_with("tracking.") || param.first.starts_with("synthesize.") ||
+           param.first.starts_with("prepare.");
+  });
+  recorder.params(params);
+  recorder.tag("limewash.trainers", std::to_string(ranks));
+  recorder.tag("limewash.base", config.base.model);
+  recorder.dataset(
+      "training", train.folder().filename().string(), train.fingerprint(), train.folder().string());
+}
+
+}  // namespace
+
+void check_run_folder(const Config& config, Begin begin) {
+  if (begin == Begin::kNew && holds_a_run(run_folder_of(config))) {
+    throw ConfigError(
+        run_folder_of(config).string() +
+        ": a run is there already; go on with it by --resume, replace it by --overwrite, or choose "
+        "another run.name");
+  }
+}
+
+int run_training_job(const Config& config, Begin begin, Communicator& communicator) {
+  config.validate_training();
+  const bool writer = communicator.rank() == 0;
+  const auto folder = run_folder_of(config);
+  std::unique_ptr<FolderLock> lock;
+  if (writer) {
+    check_run_folder(config, begin);
+    std::filesystem::create_directories(folder);
+    lock = std::make_unique<FolderLock>(folder);
+    if (begin == Begin::kOverwrite) {
+      for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (entry.path().filename() != ".lock") std::filesystem::remove_all(entry.path());
+      }
+    }
+    write_file_atomically(folder / "config.yaml", config::to_yaml(config));
+  }
+  communicator.barrier();
+
+  const data::Dataset train(config.data.train);
+  std::unique_ptr<tracking::RunRecorder> recorder;
+  if (writer) {
+    recorder = std::make_unique<tracking::RunRecorder>(config.tracking, folder, config.run.name);
+    record_start(*recorder, config, train, communicator.size());
+    recorder->artifact("config.yaml", "");
+  }
+
+  auto base = models::load_base_model(config.base);
+  const auto encoders = make_encoders(base);
+  const auto seed = static_cast<uint64_t>(config.run.seed);
+  const auto cache = data::LatentCache::open(
+      train, {config.data.recolorings, seed, config.reference}, encoders, communicator);
+  if (communicator.agree_any(cache == nullptr)) {
+    if (recorder) recorder->close(tracking::RunStatus::kKilled);
+    return kExitStopped;
+  }
+
+  models::Adapter adapter(base.unet, config.adapter, encoders.embedding_size, seed);
+  std::unique_ptr<data::Dataset> validation;
+  std::unique_ptr<eval::Evaluator> evaluator;
+  if (!config.data.validation.empty() && config.evaluation.every > 0) {
+    validation = std::make_unique<data::Dataset>(config.data.validation);
+    evaluator = std::make_unique<eval::Evaluator>(
+        base, *validation, config.reference, config.evaluation, communicator);
+    if (recorder) {
+      recorder->dataset("validation",
+                        validation->folder().filename().string(),
+                        validation->fingerprint(),
+                        validation->folder().string());
+    }
+  }
+
+  trainer::Trainer trainer(
+      {config.training, config.loss, config.optimizer, config.checkpoint, config.evaluation.every},
+      {base,
+       adapter,
+       train,
+       *cache,
+       communicator,
+       evaluator.get(),
+       recorder.get(),
+       folder,
+       config::to_yaml(config),
+       config.trajectory_yaml(),
+       {{"limewash.hole", config.reference.hole}, {"limewash.base", base.name}},
+       config.data.recolorings,
+       seed});
+  if (begin == Begin::kResume) trainer.resume();
+  const auto status = trainer.train();
+  const bool finished = status == trainer::TrainStatus::kFinished;
+  if (recorder) {
+    for (const char* file : {"summary.json",
+                             "losses.csv",
+                             "report.html",
+                             "adapter/pytorch_lora_weights.safetensors",
+                             "adapter/ip_adapter.safetensors"}) {
+      const std::filesystem::path path(file);
+      if (std::filesystem::exists(folder / path))
+        recorder->artifact(path, path.parent_path().string());
+    }
+    recorder->close(finished ? tracking::RunStatus::kFinished : tracking::RunStatus::kKilled);
+  }
+  return finished ? kExitDone : kExitStopped;
+}
+
+}  // namespace limewash::launcher

@@ -1,0 +1,107 @@
+#include "models/attention.h"
+
+#include <utility>
+
+#include <torch/torch.h>
+
+namespace limewash::models {
+
+AttentionImpl::AttentionImpl(int64_t query_dim,
+                             int64_t cross_attention_dim,
+                             int64_t heads,
+                             int64_t head_dim)
+    : heads_(heads) {
+  const int64_t inner = heads * head_dim;
+  const int64_t context = cross_attention_dim > 0 ? cross_attention_dim : query_dim;
+  to_q = register_module("to_q", LoraLinear(query_dim, inner, /*with_bias=*/false));
+  to_k = register_module("to_k", LoraLinear(context, inner, /*with_bias=*/false));
+  to_v = register_module("to_v", LoraLinear(context, inner, /*with_bias=*/false));
+  to_out = LoraLinear(inner, query_dim);
+  auto list = register_module("to_out", torch::nn::ModuleList());
+  list->push_back(to_out);  // the key is to_out.0; diffusers keeps a dropout at 1
+}
+
+at::Tensor AttentionImpl::split_heads(const at::Tensor& projected) const {
+  return projected.unflatten(-1, {heads_, -1}).transpose(1, 2);  // [N, heads, S, head_dim]
+}
+
+at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
+                                  const at::Tensor& encoder_hidden_states,
+                                  const at::Tensor& ip_hidden_states) const {
+  const at::Tensor& context =
+      encoder_hidden_states.defined() ? encoder_hidden_states : hidden_states;
+  const at::Tensor query = split_heads(to_q->forward(hidden_states));
+  at::Tensor attended = at::scaled_dot_product_attention(
+      query, split_heads(to_k->forward(context)), split_heads(to_v->forward(context)));
+  if (ip_enabled_ && ip_hidden_states.defined()) {
+    const at::Tensor key = split_heads(at::linear(ip_hidden_states, to_k_ip_));
+    const at::Tensor value = split_heads(at::linear(ip_hidden_states, to_v_ip_));
+    attended = at::add(attended, at::scaled_dot_product_attention(query, key, value), ip_scale_);
+  }
+  return to_out->forward(attended.transpose(1, 2).flatten(2));  // [N, S, C]
+}
+
+void AttentionImpl::install_ip_adapter(at::Tensor to_k_ip, at::Tensor to_v_ip, double scale) {
+  TORCH_CHECK(to_k_ip.sizes() == to_k->weight.sizes() && to_v_ip.sizes() == to_v->weight.sizes(),
+              "install_ip_adapter: ",
+              to_k_ip.sizes(),
+              " and ",
+              to_v_ip.sizes(),
+              " do not fit keys and values of ",
+              to_k->weight.sizes());
+  to_k_ip_ = std::move(to_k_ip);
+  to_v_ip_ = std::move(to_v_ip);
+  ip_scale_ = scale;
+  ip_enabled_ = true;
+}
+
+void AttentionImpl::remove_ip_adapter() {
+  to_k_ip_ = to_v_ip_ = at::Tensor();
+  ip_enabled_ = false;
+}
+
+void AttentionImpl::set_ip_adapter_enabled(bool enabled) {
+  ip_enabled_ = enabled && to_k_ip_.defined();
+}
+
+bool AttentionImpl::has_ip_adapter() const {
+  return to_k_ip_.defined();
+}
+
+FeedForwardImpl::FeedForwardImpl(int64_t dim, int64_t multiplier) {
+  const int64_t inner = dim * multiplier;
+  // Keys net.0.proj and net.2; between them diffusers keeps a dropout.
+  auto net = register_module("net", std::make_shared<torch::nn::Module>("net"));
+  auto geglu = net->register_module("0", std::make_shared<torch::nn::Module>("GEGLU"));
+  proj_in_ = geglu->register_module("proj", LoraLinear(dim, 2 * inner));
+  proj_out_ = net->register_module("2", LoraLinear(inner, dim));
+}
+
+at::Tensor FeedForwardImpl::forward(const at::Tensor& hidden_states) const {
+  const auto halves = proj_in_->forward(hidden_states).chunk(2, -1);
+  return proj_out_->forward(halves[0] * at::gelu(halves[1]));
+}
+
+BasicTransformerBlockImpl::BasicTransformerBlockImpl(int64_t dim,
+                                                     int64_t heads,
+                                                     int64_t head_dim,
+                                                     int64_t cross_attention_dim) {
+  norm1_ = register_module("norm1", LayerNorm(dim));
+  attn1 = register_module("attn1", Attention(dim, 0, heads, head_dim));
+  norm2_ = register_module("norm2", LayerNorm(dim));
+  attn2 = register_module("attn2", Attention(dim, cross_attention_dim, heads, head_dim));
+  norm3_ = register_module("norm3", LayerNorm(dim));
+  ff_ = register_module("ff", FeedForward(dim));
+}
+
+at::Tensor BasicTransformerBlockImpl::forward(at::Tensor hidden_states,
+                                              const at::Tensor& encoder_hidden_states,
+                                              const at::Tensor& ip_hidden_states) const {
+  hidden_states = attn1->forward(norm1_->forward(hidden_states)) + hidden_states;
+  hidden_states =
+      attn2->forward(norm2_->forward(hidden_states), encoder_hidden_states, ip_hidden_states) +
+      hidden_states;
+  return ff_->forward(norm3_->forward(hidden_states)) + hidden_states;
+}
+
+}  // namespace limewash::models

@@ -1,0 +1,145 @@
+#include "models/base_model.h"
+
+#include <torch/torch.h>
+
+#include "models/fingerprint.h"
+#include "models/prompt_ids.h"
+#include "models/weights.h"
+#include "runtime/error.h"
+
+namespace limewash::models {
+
+void BaseOptions::describe(config::Fields& fields) {
+  fields.field("model", model, "folder of the base model in diffusers' layout");
+  fields.field(
+      "image_encoder", image_encoder, "folder of the image encoder; empty: the model's own");
+}
+
+void BaseOptions::validate() const {
+  if (!std::filesystem::is_directory(model)) {
+    throw ConfigError("base.model is '" + model + "': expected an existing folder");
+  }
+  if (!image_encoder.empty() && !std::filesystem::is_directory(image_encoder)) {
+    throw ConfigError("base.image_encoder is '" + image_encoder + "': expected an existing folder");
+  }
+}
+
+namespace {
+
+void check_fit(const BaseModel& base, const std::filesystem::path& folder) {
+  const auto& unet = base.unet->config();
+  const int64_t latent = base.vae->config().latent_channels;
+  if (unet.out_channels != latent ||
+      (unet.in_channels != latent && unet.in_channels != 2 * latent + 1)) {
+    throw InputError((folder / "unet/config.json").string() + ": in_channels is " +
+                     std::to_string(unet.in_channels) + " and out_channels " +
+                     std::to_string(unet.out_channels) + ": with the VAE's latent_channels " +
+                     std::to_string(latent) + " expected " + std::to_string(latent) + " or " +
+                     std::to_string(2 * latent + 1) + " (inpainting), and " +
+                     std::to_string(latent));
+  }
+  const int64_t width = base.text_encoder->config().encoder.hidden_size;
+  if (unet.cross_attention_dim[0] != width) {
+    throw InputError((folder / "unet/config.json").string() + ": cross_attention_dim is " +
+                     std::to_string(unet.cross_attention_dim[0]) +
+                     ", the text encoder's hidden_size is " + std::to_string(width) +
+                     ": expected the same");
+  }
+}
+
+std::string encoder_fingerprint(const std::filesystem::path& folder,
+                                const std::filesystem::path& image_encoder) {
+  std::vector<std::pair<std::string, std::filesystem::path>> files;
+  const auto add =
+      [&](const std::string& part, const std::filesystem::path& from, const std::string& file) {
+        files.emplace_back(part + "/" + file, from / file);
+      };
+  const auto add_weights =
+      [&](const std::string& part, const std::filesystem::path& from, const char* stem) {
+        const auto path = find_weights(from, stem);
+        files.emplace_back(part + "/" + path.filename().string(), path);
+      };
+  add("vae", folder / "vae", "config.json");
+  add_weights("vae", folder / "vae", "diffusion_pytorch_model");
+  add("image_encoder", image_encoder, "config.json");
+  add("image_encoder", image_encoder, "preprocessor_config.json");
+  add_weights("image_encoder", image_encoder, "model");
+  add("text_encoder", folder / "text_encoder", "config.json");
+  add_weights("text_encoder", folder / "text_encoder", "model");
+  for (const char* file : {"vocab.json",
+                           "merges.txt",
+                           "tokenizer.json",
+                           "tokenizer_config.json",
+                           "special_tokens_map.json"}) {
+    add("tokenizer", folder / "tokenizer", file);
+  }
+  return fingerprint_files(files);
+}
+
+}  // namespace
+
+BaseModel load_base_model(const BaseOptions& options) {
+  options.validate();
+  const std::filesystem::path folder = options.model;
+  const std::filesystem::path image_encoder = options.image_encoder.empty()
+                                                  ? folder / "image_encoder"
+                                                  : std::filesystem::path(options.image_encoder);
+  BaseModel base;
+  base.unet = load_unet(folder / "unet");
+  base.vae = load_autoencoder_kl(folder / "vae");
+  base.text_encoder = load_clip_text_model(folder / "text_encoder");
+  base.image_encoder = load_clip_vision_model(image_encoder);
+  base.schedule =
+      NoiseSchedule(NoiseScheduleConfig::from_json(folder / "scheduler/scheduler_config.json"));
+  check_fit(base, folder);
+  const auto& text = base.text_encoder->config();
+  base.empty_prompt_ids =
+      read_empty_prompt_ids(folder / "tokenizer", text.max_position_embeddings, text.vocab_size);
+  base.preprocessing =
+      ImagePreprocessing::from_folder(image_encoder, base.image_encoder->config().image_size);
+  base.fingerprint = encoder_fingerprint(folder, image_encoder);
+  base.name = std::filesystem::weakly_canonical(folder).filename().string();
+  return base;
+}
+
+std::pair<at::Tensor, at::Tensor> encode_pixels(BaseModel& base, const at::Tensor& pixels) {
+  torch::NoGradGuard no_grad;
+  const LatentDistribution latents = base.vae->encode(pixels);
+  const double scale = base.vae->config().scaling_factor;
+  return {latents.mean * scale, latents.std * scale};
+}
+
+at::Tensor decode_latents(BaseModel& base, const at::Tensor& latents) {
+  return base.vae->decode(latents / base.vae->config().scaling_factor);
+}
+
+at::Tensor encode_reference(BaseModel& base, const at::Tensor& rgb) {
+  torch::NoGradGuard no_grad;
+  TORCH_CHECK(rgb.dim() == 4 && rgb.size(1) == 3 && rgb.size(2) == rgb.size(3) && rgb.size(2) > 0,
+              "reference: expected [N, 3, S, S], got ",
+              rgb.sizes());
+  const ImagePreprocessing& steps = base.preprocessing;
+  at::Tensor pixels = rgb;
+  if (rgb.size(2) != steps.resize) {
+    // Bytes in, bytes out, in fixed point: so do PIL and torchvision, which CLIPImageProcessor
+    // calls.
+    const at::Tensor bytes = (rgb.to(at::kCPU) * 255).round().clamp(0, 255).to(at::kByte);
+    pixels =
+        at::_upsample_bicubic2d_aa(bytes, {steps.resize, steps.resize}, /*align_corners=*/false)
+            .to(rgb.device(), rgb.scalar_type()) /
+        255;
+  }
+  const int64_t border = (steps.resize - steps.crop) / 2;
+  pixels = pixels.slice(2, border, border + steps.crop).slice(3, border, border + steps.crop);
+  const at::Tensor mean = at::tensor(steps.mean, rgb.options()).view({1, 3, 1, 1});
+  const at::Tensor std = at::tensor(steps.std, rgb.options()).view({1, 3, 1, 1});
+  return base.image_encoder->forward((pixels - mean) / std).image_embeds;
+}
+
+at::Tensor encode_empty_prompt(BaseModel& base) {
+  torch::NoGradGuard no_grad;
+  const at::Device device = base.text_encoder->parameters().front().device();
+  return base.text_encoder->forward(base.empty_prompt_ids.to(device)).last_hidden_state;
+}
+
+}  // namespace limewash::models

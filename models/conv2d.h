@@ -1,0 +1,35 @@
+#pragma once
+// A convolution whose weights are unset until they are loaded. (torch::nn::Conv2d draws random
+// start values, which takes seconds at full size and advances the global generator.)
+
+#include <cstdint>
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+namespace limewash::models {
+
+struct Conv2dOptions {
+  int64_t in_channels = 0;
+  int64_t out_channels = 0;
+  int64_t kernel = 3;
+  int64_t stride = 1;
+  int64_t padding = 0;
+  bool bias = true;
+};
+
+class Conv2dImpl : public torch::nn::Module {
+ public:
+  explicit Conv2dImpl(const Conv2dOptions& options);
+  at::Tensor forward(const at::Tensor& input) const;
+
+  at::Tensor weight;  // [Cout, Cin, k, k]
+  at::Tensor bias;    // [Cout] or undefined
+
+ private:
+  int64_t stride_, padding_;
+};
+TORCH_MODULE(Conv2d);
+
+}  // namespace limewash::models

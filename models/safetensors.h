@@ -1,0 +1,31 @@
+#pragma once
+// Strict reading and writing of safetensors files (8-byte header length, JSON header, raw tensors).
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace limewash::models {
+
+using TensorMap = std::map<std::string, at::Tensor>;
+
+struct SafetensorsFile {
+  TensorMap tensors;
+  std::map<std::string, std::string> metadata;
+};
+
+/// Read a file, memory-mapped; tensors share the mapping and keep it alive. Everything that the
+/// format allows to go wrong (length, JSON, dtype, shape, overlapping, missing or surplus bytes,
+/// duplicate keys) is an InputError naming file and key.
+SafetensorsFile read_safetensors(const std::filesystem::path& path);
+
+/// Write atomically, tensors in order of name, data aligned to 8 bytes; equal input gives equal
+/// bytes.
+void write_safetensors(const std::filesystem::path& path,
+                       const TensorMap& tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace limewash::models

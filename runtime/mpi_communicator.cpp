@@ -1,0 +1,282 @@
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <stdexcept>
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+#include <mpi.h>
+
+#include "runtime/communicator.h"
+#include "runtime/error.h"
+#include "runtime/rank_order_sum.h"
+
+namespace limewash {
+
+namespace {
+
+void check_mpi(int code, const char* expression, const char* file, int line) {
+  if (code == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING + 1> text{};
+  int length = 0;
+  if (MPI_Error_string(code, text.data(), &length) != MPI_SUCCESS) {
+    std::snprintf(text.data(), text.size(), "error code %d", code);
+  }
+  int rank = -1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  throw InputError("rank " + std::to_string(rank) + ": " + expression + " failed: " + text.data() +
+                   " (" + file + ":" + std::to_string(line) + ")");
+}
+
+}  // namespace
+
+#define LIMEWASH_MPI_CHECK(expression) check_mpi((expression), #expression, __FILE__, __LINE__)
+
+namespace {
+
+// MPI counts are ints, and the buffers of a reduction should stay small.
+constexpr int64_t kElementsPerSlice = int64_t{1} << 22;
+constexpr size_t kBytesPerSlice = size_t{1} << 30;
+
+MPI_Datatype mpi_type(const float*) {
+  return MPI_FLOAT;
+}
+MPI_Datatype mpi_type(const double*) {
+  return MPI_DOUBLE;
+}
+
+class MpiCommunicator final : public Communicator {
+ public:
+  explicit MpiCommunicator(MPI_Comm parent) {
+    LIMEWASH_MPI_CHECK(MPI_Comm_dup(parent, &communicator_));
+    LIMEWASH_MPI_CHECK(MPI_Comm_set_errhandler(communicator_, MPI_ERRORS_RETURN));
+    LIMEWASH_MPI_CHECK(MPI_Comm_rank(communicator_, &rank_));
+    LIMEWASH_MPI_CHECK(MPI_Comm_size(communicator_, &size_));
+  }
+
+  ~MpiCommunicator() override {
+    int finalized = 0;
+    MPI_Finalized(&finalized);
+    // Freeing is collective: while an exception unwinds this rank, the others may be elsewhere.
+    if (!finalized && std::uncaught_exceptions() == 0) MPI_Comm_free(&communicator_);
+  }
+
+  MpiCommunicator(const MpiCommunicator&) = delete;
+  MpiCommunicator& operator=(const MpiCommunicator&) = delete;
+
+  int rank() const override {
+    return rank_;
+  }
+  int size() const override {
+    return size_;
+  }
+
+  void all_reduce_sum(at::Tensor& tensor) override {
+    check_reducible(tensor);
+    check_agreement(tensor);
+    if (!tensor.device().is_cpu()) {
+      // Debian's Open MPI knows no device memory.
+      at::Tensor host = tensor.cpu();
+      reduce_on_host(host);
+      tensor.copy_(host);
+      return;
+    }
+    reduce_on_host(tensor);
+  }
+
+  void broadcast(std::string& bytes, int root) override {
+    check_root(root, size_);
+    uint64_t length = bytes.size();
+    LIMEWASH_MPI_CHECK(MPI_Bcast(&length, 1, MPI_UINT64_T, root, communicator_));
+    bytes.resize(length);
+    broadcast_bytes(bytes, root);
+  }
+
+  std::vector<std::string> all_gather(const std::string& bytes) override {
+    const uint64_t length = bytes.size();
+    std::vector<uint64_t> lengths(static_cast<size_t>(size_));
+    LIMEWASH_MPI_CHECK(
+        MPI_Allgather(&length, 1, MPI_UINT64_T, lengths.data(), 1, MPI_UINT64_T, communicator_));
+    std::vector<std::string> gathered(lengths.size());
+    for (int root = 0; root < size_; ++root) {
+      std::string& part = gathered[static_cast<size_t>(root)];
+      if (root == rank_) {
+        part = bytes;
+      } else {
+        part.resize(lengths[static_cast<size_t>(root)]);
+      }
+      broadcast_bytes(part, root);
+    }
+    return gathered;
+  }
+
+  void barrier() override {
+    LIMEWASH_MPI_CHECK(MPI_Barrier(communicator_));
+  }
+
+  bool agree_any(bool flag) override {
+    int any = flag ? 1 : 0;
+    LIMEWASH_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, communicator_));
+    return any != 0;
+  }
+
+ private:
+  // Microseconds, and otherwise a mistake in the caller would be a hang or a wrong sum.
+  void check_agreement(const at::Tensor& tensor) {
+    const int64_t numel = tensor.numel(), type = static_cast<int64_t>(tensor.scalar_type());
+    std::array<int64_t, 4> extremes{numel, -numel, type, -type};
+    LIMEWASH_MPI_CHECK(
+        MPI_Allreduce(MPI_IN_PLACE, extremes.data(), 4, MPI_INT64_T, MPI_MAX, communicator_));
+    TORCH_CHECK(extremes[0] == -extremes[1] && extremes[2] == -extremes[3],
+                "all_reduce_sum: ranks disagree about size or type; rank ",
+                rank_,
+                " has ",
+                numel,
+                " elements of ",
+                tensor.scalar_type());
+  }
+
+  void reduce_on_host(at::Tensor& tensor) {
+    if (tensor.scalar_type() == at::kFloat) {
+      reduce(tensor.data_ptr<float>(), tensor.numel());
+    } else {
+      reduce(tensor.data_ptr<double>(), tensor.numel());
+    }
+  }
+
+  // Each rank gets its share of the elements from everybody, adds them by rank, and gives the sums
+  // back. MPI_Allreduce moves as many bytes, but may choose its order by message size and topology.
+  template <class T>
+  void reduce(T* values, int64_t count) {
+    for (int64_t begin = 0; begin < count; begin += kElementsPerSlice) {
+      reduce_slice(values + begin, std::min(kElementsPerSlice, count - begin));
+    }
+  }
+
+  template <class T>
+  void reduce_slice(T* values, int64_t count) {
+    const auto ranks = static_cast<size_t>(size_);
+    std::vector<int> counts(ranks), offsets(ranks);
+    for (size_t r = 0; r < ranks; ++r) {
+      const int64_t first = count * static_cast<int64_t>(r) / size_;
+      const int64_t last = count * (static_cast<int64_t>(r) + 1) / size_;
+      offsets[r] = static_cast<int>(first);
+      counts[r] = static_cast<int>(last - first);
+    }
+    const int own = counts[static_cast<size_t>(rank_)];
+    std::vector<int> own_counts(ranks, own), own_offsets(ranks);
+    for (size_t r = 0; r < ranks; ++r) own_offsets[r] = static_cast<int>(r) * own;
+    std::vector<T> shares(ranks * static_cast<size_t>(own));
+    const MPI_Datatype type = mpi_type(values);
+    LIMEWASH_MPI_CHECK(MPI_Alltoallv(values,
+                                     counts.data(),
+                                     offsets.data(),
+                                     type,
+                                     shares.data(),
+                                     own_counts.data(),
+                                     own_offsets.data(),
+                                     type,
+                                     communicator_));
+    std::vector<const T*> parts(ranks);
+    for (size_t r = 0; r < ranks; ++r) parts[r] = shares.data() + own_offsets[r];
+    sum_in_rank_order(
+        std::span<const T* const>(parts), values + offsets[static_cast<size_t>(rank_)], own);
+    LIMEWASH_MPI_CHECK(MPI_Allgatherv(MPI_IN_PLACE,
+                                      0,
+                                      MPI_DATATYPE_NULL,
+                                      values,
+                                      counts.data(),
+                                      offsets.data(),
+                                      type,
+                                      communicator_));
+  }
+
+  void broadcast_bytes(std::string& bytes, int root) {
+    for (size_t begin = 0; begin < bytes.size(); begin += kBytesPerSlice) {
+      const size_t count = std::min(kBytesPerSlice, bytes.size() - begin);
+      LIMEWASH_MPI_CHECK(
+          MPI_Bcast(bytes.data() + begin, static_cast<int>(count), MPI_BYTE, root, communicator_));
+    }
+  }
+
+  MPI_Comm communicator_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1;
+};
+
+// 0 when the variable is not there or is no number.
+int environment_number(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) return 0;
+  int value = 0;
+  const auto result = std::from_chars(text, text + std::strlen(text), value);
+  return result.ec == std::errc() ? value : 0;
+}
+
+}  // namespace
+
+bool started_under_mpi() {
+  // mpirun states its own world; a batch job around it states another one.
+  if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) {
+    return environment_number("OMPI_COMM_WORLD_SIZE") > 1;
+  }
+  if (std::getenv("PMI_SIZE") != nullptr) return environment_number("PMI_SIZE") > 1;
+  // srun gives ranks by PMIx. Without it (a batch script, --mpi=none) the count of tasks says
+  // nothing.
+  if (std::getenv("PMIX_RANK") == nullptr) return false;
+  const char* tasks =
+      std::getenv("SLURM_STEP_NUM_TASKS") != nullptr ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
+  return environment_number(tasks) > 1;
+}
+
+MpiSession::MpiSession() {
+  int initialized = 0;
+  MPI_Initialized(&initialized);
+  if (initialized != 0) throw std::logic_error("MPI is already initialised in this process");
+  int provided = MPI_THREAD_SINGLE;
+  LIMEWASH_MPI_CHECK(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided));
+  active_ = true;
+  LIMEWASH_MPI_CHECK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+  if (provided < MPI_THREAD_SERIALIZED) {
+    throw InputError("this MPI library gives no thread support (MPI_THREAD_SERIALIZED is needed)");
+  }
+  MPI_Comm host = MPI_COMM_NULL;
+  LIMEWASH_MPI_CHECK(
+      MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
+  LIMEWASH_MPI_CHECK(MPI_Comm_size(host, &local_size_));
+  LIMEWASH_MPI_CHECK(MPI_Comm_rank(host, &local_rank_));
+  LIMEWASH_MPI_CHECK(MPI_Comm_free(&host));
+}
+
+// Finalising is collective, so it can't be done on the way out of an error; mpirun then ends the
+// rest.
+MpiSession::~MpiSession() = default;
+
+std::unique_ptr<Communicator> MpiSession::world() {
+  return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD);
+}
+
+int MpiSession::local_size() const {
+  return local_size_;
+}
+
+int MpiSession::local_rank() const {
+  return local_rank_;
+}
+
+void MpiSession::finalize() {
+  if (!active_) return;
+  active_ = false;
+  LIMEWASH_MPI_CHECK(MPI_Finalize());
+}
+
+void MpiSession::abort(int status) {
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, status);
+  std::_Exit(status);
+}
+
+}  // namespace limewash

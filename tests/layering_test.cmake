@@ -1,0 +1,31 @@
+# Plants one violation at a time; layering.cmake must find each, and nothing in a clean tree.
+cmake_minimum_required(VERSION 3.25)
+
+function(expect_found NAME FILE INCLUDE MESSAGE)
+  file(REMOVE_RECURSE ${WORK})
+  file(WRITE ${WORK}/runtime/files.h "#pragma once\n")
+  file(WRITE ${WORK}/models/unet.h "#pragma once\n#include \"runtime/files.h\"\n")
+  file(WRITE ${WORK}/data/color.h "#pragma once\n")
+  if(FILE)
+    file(WRITE ${WORK}/${FILE} "#include ${INCLUDE}\n")
+  endif()
+  execute_process(COMMAND ${CMAKE_COMMAND} -D ROOT=${WORK} -P ${SCRIPT}
+    RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  string(REGEX REPLACE "[ \n]+" " " output "${output}")  # CMake breaks long lines
+  if(MESSAGE)
+    if(result EQUAL 0 OR NOT output MATCHES "${MESSAGE}")
+      message(SEND_ERROR "${NAME}: not found; the check said: ${output}")
+    endif()
+  elseif(NOT result EQUAL 0)
+    message(SEND_ERROR "${NAME}: found something: ${output}")
+  endif()
+endfunction()
+
+expect_found("a clean tree" "" "" "")
+expect_found("upward" runtime/a.cpp "\"models/unet.h\"" "runtime/ must not include")
+expect_found("data and models" data/a.cpp "\"models/unet.h\"" "data/ must not include")
+expect_found("not from the root" models/a.cpp "\"unet.h\"" "not written from the project root")
+expect_found("no such header" models/a.cpp "\"models/gone.h\"" "not written from the project root")
+expect_found("torch.h in a header" models/a.h "<torch/torch.h>" "stays out of headers")
+expect_found("torch in data" data/a.cpp "<ATen/core/Tensor.h>" "does without LibTorch")
+expect_found("a heavy header" trainer/a.h "<ATen/ATen.h>" "Tensor.h> at most")

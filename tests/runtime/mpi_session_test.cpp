@@ -1,0 +1,106 @@
+// Run by mpirun; every rank runs every test. With the argument "abort", rank 1 ends
+// the job while rank 0 waits for it.
+
+#include <cstring>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "runtime/communicator.h"
+
+namespace limewash {
+namespace {
+
+MpiSession* session = nullptr;
+
+// Numbers of many magnitudes, so that another order of the sum would show.
+at::Tensor values_of(int rank, int64_t count, at::ScalarType type) {
+  return at::arange(count, at::kDouble).add(rank).sin().mul_(rank + 0.1).exp_().to(type);
+}
+
+TEST(MpiSession, KnowsItsRanks) {
+  const auto world = session->world();
+  EXPECT_TRUE(started_under_mpi());
+  EXPECT_GE(world->size(), 2);
+  EXPECT_EQ(session->local_size(), world->size());
+  EXPECT_EQ(session->local_rank(), world->rank());
+}
+
+TEST(MpiSession, SumsByRankAndAlikeOnEveryRank) {
+  const auto world = session->world();
+  for (const auto type : {at::kFloat, at::kDouble}) {
+    // Sizes around the number of ranks, and one beyond a slice of the reduction.
+    for (const int64_t count : {0, 1, 2, 3, 4, 10007, (1 << 22) + 5}) {
+      at::Tensor expected = at::zeros({count}, at::kDouble);
+      for (int rank = 0; rank < world->size(); ++rank) {
+        expected.add_(values_of(rank, count, type).to(at::kDouble));
+      }
+      at::Tensor values = values_of(world->rank(), count, type);
+      world->all_reduce_sum(values);
+      EXPECT_TRUE(values.equal(expected.to(type))) << count;
+    }
+  }
+}
+
+TEST(MpiSession, RefusesASumOfDifferentSizes) {
+  const auto world = session->world();
+  at::Tensor values = at::zeros({4 + world->rank()});
+  EXPECT_ANY_THROW(world->all_reduce_sum(values));
+  at::Tensor types = at::zeros({4}, world->rank() == 0 ? at::kFloat : at::kDouble);
+  EXPECT_ANY_THROW(world->all_reduce_sum(types));
+  world->barrier();
+}
+
+TEST(MpiSession, GathersAndBroadcastsBytes) {
+  const auto world = session->world();
+  const auto bytes_of = [](int rank) {
+    return rank == 0 ? std::string("a\0b", 3)
+                     : std::string(100000 * static_cast<size_t>(rank), 'x');
+  };
+  std::vector<std::string> expected;
+  for (int rank = 0; rank < world->size(); ++rank) expected.push_back(bytes_of(rank));
+  EXPECT_EQ(world->all_gather(bytes_of(world->rank())), expected);
+  for (int root = 0; root < world->size(); ++root) {
+    std::string bytes = world->rank() == root ? bytes_of(root) : "to be replaced";
+    world->broadcast(bytes, root);
+    EXPECT_EQ(bytes, bytes_of(root));
+  }
+  std::string empty = world->rank() == 0 ? "" : "x";
+  world->broadcast(empty, 0);
+  EXPECT_EQ(empty, "");
+}
+
+TEST(MpiSession, AgreesWhenAnyRankSaysYes) {
+  const auto world = session->world();
+  EXPECT_FALSE(world->agree_any(false));
+  EXPECT_TRUE(world->agree_any(world->rank() == 1));
+}
+
+TEST(MpiSession, IsOnlyOnceInAProcess) {
+  EXPECT_THROW(MpiSession(), std::logic_error);
+}
+
+}  // namespace
+}  // namespace limewash
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  limewash::MpiSession session;
+  limewash::session = &session;
+  if (argc > 1 && std::strcmp(argv[1], "abort") == 0) {
+    const auto world = session.world();
+    if (world->rank() == 1) session.abort(3);
+    world->barrier();
+    std::cout << "the waiting rank came back" << std::endl;
+    return 0;
+  }
+  const int failed = RUN_ALL_TESTS();
+  session.finalize();
+  return failed;
+}

@@ -1,0 +1,275 @@
+"""A real `mlflow server`, killed in the middle and started again, holds what the recorder recorded.
+
+Usage: mlflow_server_test.py RECORDER_DRIVER
+"""
+
+import json
+import math
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+from pathlib import Path
+
+DRIVER = sys.argv.pop()
+EXPERIMENT = "walls & paint"
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """`mlflow server` on loopback, in a process group of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        environment = dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
+        command = [
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
+            "--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
+            "--artifacts-destination", f"{self.folder}/artifacts",
+        ]
+        with open(self.folder / "server.log", "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("mlflow server does not start:\n"
+                                   + (self.folder / "server.log").read_text()[-3000:])
+            time.sleep(0.2)
+
+    def kill(self):
+        if self.process is not None:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.process.wait()
+            self.process = None
+
+
+class Driver:
+    """A recorder in a process of its own, led line by line."""
+
+    def __init__(self, uri, *arguments):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        environment["MLFLOW_TRACKING_URI"] = uri
+        self.process = subprocess.Popen(
+            [DRIVER, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, env=environment)
+        self.output = []
+
+    def do(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        while (line := self.process.stdout.readline().strip()) != "done":
+            if not line and self.process.poll() is not None:
+                raise RuntimeError("the driver ended: " + "\n".join(self.output))
+            self.output.append(line)
+
+    def end(self):
+        rest, _ = self.process.communicate(timeout=60)
+        self.output += rest.splitlines()
+        return self.process.returncode
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def journal_points(folder):
+    """(key, step) of every metric in the journal, as any script would read it."""
+    points = []
+    for line in (folder / "journal-trainer.jsonl").read_text().splitlines():
+        entry = json.loads(line)["entry"]
+        if entry["kind"] == "metric":
+            points.append((entry["key"], entry["step"]))
+    return points
+
+
+class MlflowServerTest(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.root = Path(temporary.name)
+        self.server = Server(self.root)
+        self.addCleanup(self.server.kill)
+        self.drivers = []
+        self.addCleanup(lambda: [driver.kill() for driver in self.drivers])
+
+    def driver(self, *arguments):
+        self.drivers.append(Driver(self.server.uri, *arguments))
+        return self.drivers[-1]
+
+    def until(self, condition, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "waited in vain")
+            time.sleep(0.2)
+
+    def only_run(self, name):
+        experiment = self.client.get_experiment_by_name(EXPERIMENT)
+        runs = self.client.search_runs([experiment.experiment_id],
+                                       f"attributes.run_name = '{name}'")
+        self.assertEqual(len(runs), 1)
+        return runs[0]
+
+    def check_series(self, run_id, key, steps, value):
+        history = self.client.get_metric_history(run_id, key)
+        self.assertEqual(sorted(point.step for point in history), list(steps))
+        for point in history:
+            self.assertEqual(point.value, value(point.step), (key, point.step))
+
+    def test_every_entry_arrives_exactly_once_through_kills_and_outages(self):
+        self.server.start()
+        os.environ.update(MLFLOW_TRACKING_URI=self.server.uri, MLFLOW_DISABLE_TELEMETRY="true")
+        from mlflow import MlflowClient
+        self.client = MlflowClient(self.server.uri)
+        # An experiment that someone deleted takes new runs again.
+        self.client.delete_experiment(self.client.create_experiment(EXPERIMENT))
+
+        folder = self.root / "demo"
+        folder.mkdir()
+        artifact = os.urandom(3_000_000)
+        (folder / "grid.bin").write_bytes(artifact)
+        (folder / "late.txt").write_text("late")
+
+        # The tracker is up, then killed; the run is killed while it is down.
+        driver = self.driver("record", folder, "demo")
+        for number in range(230):
+            driver.do("param", f"section.key_{number}", f"value{number}")
+        driver.do("long_param", "long", 7000)
+        driver.do("tag", "sweep", "first")
+        driver.do("dataset", "training", "rooms", "0123456789abcdef", "shards/train")
+        driver.do("steps", 0, 1500)
+        driver.do("artifact", "grid.bin", "grids/deep")
+        driver.do("image", "grids/validation", "grid.png", 100)
+        tracker = folder / "tracker.json"
+        self.until(lambda: tracker.exists() and json.loads(tracker.read_text())["files"])
+        first_run = self.only_run("demo")
+        self.assertEqual(first_run.info.status, "RUNNING")
+        self.server.kill()
+        driver.do("steps", 1500, 3000)
+        driver.do("image", "grids/validation", "grid.png", 200)
+        driver.kill()
+
+        # It goes on from step 2500 while the tracker is still down.
+        driver = self.driver("record", folder, "demo")
+        driver.do("param", "section.key_0", "changed")
+        driver.do("steps", 2500, 3500)
+        driver.do("image", "grids/validation", "grid.png", 200)
+        driver.do("artifact", "late.txt", "")
+        self.server.start()
+        driver.do("steps", 3500, 4000)
+        self.until(lambda: any("this run is at" in line for line in driver.output)
+                   or driver.do("tag", "poll", time.time()))
+        driver.do("close", "finished", 60)
+        self.assertEqual(driver.end(), 0, driver.output)
+        self.assertNotIn("runs sync", "\n".join(driver.output))
+
+        points = journal_points(folder)
+        self.assertEqual(len(points), len(set(points)))
+
+        run = self.only_run("demo")
+        self.assertEqual(run.info.run_id, first_run.info.run_id)
+        self.assertEqual(run.info.status, "FINISHED")
+        self.assertGreater(run.info.end_time, run.info.start_time)
+        self.check_series(run.info.run_id, "train/loss", range(4000), lambda step: 1.0 / (step + 1))
+        self.check_series(run.info.run_id, "train/learning rate", range(4000), lambda s: 1e-4 * s)
+        for key, test in (("odd/nan", math.isnan), ("odd/infinity", lambda v: v > 1e308)):
+            history = self.client.get_metric_history(run.info.run_id, key)
+            self.assertEqual(sorted(p.step for p in history), [0, 1500, 2500, 3500])
+            self.assertTrue(all(test(p.value) for p in history))
+
+        self.assertEqual(len(run.data.params), 231)
+        for number in range(230):
+            self.assertEqual(run.data.params[f"section.key_{number}"], f"value{number}")
+        self.assertIn("7000 bytes, whole in the journal", run.data.params["long"])
+        tags = run.data.tags
+        self.assertEqual(tags["param_changed.section.key_0"], "changed")
+        self.assertEqual(tags["sweep"], "first")
+        self.assertEqual(tags["mlflow.loggedImages"], "True")
+        self.assertEqual(tags["mlflow.runName"], "demo")
+        self.assertEqual(tags["mlflow.source.type"], "LOCAL")
+        self.assertEqual(tags["limewash.attempts"], "2")
+        self.assertRegex(tags["limewash.client_run_key"], "^[0-9a-f]{32}$")
+        self.assertIn("limewash.version", tags)
+        self.assertIn("mlflow.user", tags)
+
+        datasets = run.inputs.dataset_inputs
+        self.assertEqual(len(datasets), 1)
+        self.assertEqual(datasets[0].dataset.name, "rooms")
+        self.assertEqual(datasets[0].dataset.digest, "0123456789abcdef")
+        self.assertEqual(json.loads(datasets[0].dataset.source), {"uri": "shards/train"})
+        self.assertEqual([(t.key, t.value) for t in datasets[0].tags],
+                         [("mlflow.data.context", "training")])
+
+        downloads = self.root / "downloads"
+        downloads.mkdir()
+        download = lambda path: Path(
+            self.client.download_artifacts(run.info.run_id, path, str(downloads))).read_bytes()
+        self.assertEqual(download("grids/deep/grid.bin"), artifact)
+        self.assertEqual(download("late.txt"), b"late")
+        names = sorted(info.path for info in self.client.list_artifacts(run.info.run_id, "images"))
+        self.assertEqual(len(names), 4)
+        shape = re.compile(r"^images/grids~validation\+step\+(\d+)\+timestamp\+\d{13}\+"
+                           r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\+compressed)?\.png$")
+        matches = [shape.match(name) for name in names]
+        self.assertTrue(all(matches), names)
+        self.assertEqual(sorted((int(m[1]), bool(m[3])) for m in matches),
+                         [(100, False), (100, True), (200, False), (200, True)])
+        for name, match in zip(names, matches):
+            png = download(name)
+            width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+            self.assertEqual((width, height), (256, 80) if match[3] else (640, 200))
+
+        # A tracker that was never there: the run ends soon, and everything is shipped later.
+        self.server.kill()
+        folder = self.root / "offline"
+        begin = time.monotonic()
+        driver = self.driver("record", folder, "offline")
+        driver.do("param", "lr", "1e-4")
+        driver.do("steps", 0, 2000)
+        driver.do("close", "killed", 30)
+        self.assertEqual(driver.end(), 0)
+        self.assertLess(time.monotonic() - begin, 10)
+        output = "\n".join(driver.output)
+        self.assertIn("limewash runs sync offline", output)
+        self.assertEqual(output.count("training goes on"), 1, output)
+        self.assertEqual(len(journal_points(folder)), 4002)
+        self.server.start()
+        driver = self.driver("sync", folder)
+        self.assertEqual(driver.end(), 0, driver.output)
+        run = self.only_run("offline")
+        self.check_series(run.info.run_id, "train/loss", range(2000), lambda step: 1.0 / (step + 1))
+        self.assertEqual(run.info.status, "KILLED")
+        self.assertEqual(run.data.params, {"lr": "1e-4"})
+        driver = self.driver("sync", folder)
+        self.assertEqual(driver.end(), 0, driver.output)
+        self.assertEqual(driver.output[-1], "0")
+
+
+if __name__ == "__main__":
+    unittest.main()

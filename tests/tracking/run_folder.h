@@ -1,0 +1,69 @@
+#pragma once
+// A run folder that goes away with the test, the messages of the test, and an environment without a
+// tracker.
+
+#include <filesystem>
+#include <sstream>
+#include <stdlib.h>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+#include "tracking/journal.h"
+
+namespace limewash::tracking {
+
+class RunFolderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "limewash-XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    root_ = name;
+    folder_ = root_ / "run";
+    std::filesystem::create_directory(folder_);
+    for (const char* variable : {"MLFLOW_TRACKING_URI",
+                                 "MLFLOW_TRACKING_USERNAME",
+                                 "MLFLOW_TRACKING_PASSWORD",
+                                 "MLFLOW_TRACKING_TOKEN",
+                                 "MLFLOW_HTTP_REQUEST_TIMEOUT"}) {
+      unsetenv(variable);
+    }
+    setenv("HOME", root_.c_str(), 1);
+    previous_ = spdlog::default_logger();
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log_, true)));
+  }
+
+  void TearDown() override {
+    spdlog::set_default_logger(previous_);
+    std::filesystem::remove_all(root_);
+  }
+
+  std::string log() const {
+    return log_.str();
+  }
+
+  size_t log_count(const std::string& text) const {
+    size_t count = 0;
+    const std::string all = log();
+    for (size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) ++count;
+    return count;
+  }
+
+  std::vector<Entry> entries(const std::string& writer = "trainer") const {
+    JournalReader reader(journal_path(folder_, writer));
+    std::vector<Entry> list;
+    for (auto& item : reader.read(size_t{64} << 20).items) list.push_back(item.entry);
+    return list;
+  }
+
+  std::filesystem::path root_, folder_;
+
+ private:
+  std::ostringstream log_;
+  std::shared_ptr<spdlog::logger> previous_;
+};
+
+}  // namespace limewash::tracking

@@ -1,0 +1,100 @@
+#include "trainer/checkpoint.h"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "runtime/error.h"
+#include "runtime/files.h"
+
+namespace limewash::trainer {
+namespace {
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(::testing::TempDir()) /
+              ("limewash-checkpoint-" + std::to_string(getpid()) +
+               ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(folder_);
+  }
+  void TearDown() override {
+    std::filesystem::remove_all(folder_);
+  }
+  static TrainingState state_at(int64_t step) {
+    TrainingState state;
+    state.step = step;
+    state.updates = step - 1;
+    state.seconds = 1.5;
+    state.values = torch::arange(5, torch::kFloat) + static_cast<double>(step);
+    state.exp_avg = state.values * 0.1;
+    state.exp_avg_sq = state.values * 0.01;
+    state.identity = {"data", "base", "a:[5]\n", "rank: 4\nseed: 1\n"};
+    return state;
+  }
+  void write(int64_t step) {
+    write_checkpoint(folder_, state_at(step), "run: {}\n", [](const std::filesystem::path& target) {
+      write_file_atomically(target / "adapter.bin", "adapter");
+    });
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(CheckpointTest, GivesBackWhatWasWritten) {
+  write(7);
+  const auto read = read_checkpoint(folder_, 7, state_at(7).identity);
+  EXPECT_EQ(read.step, 7);
+  EXPECT_EQ(read.updates, 6);
+  EXPECT_TRUE(torch::equal(read.values, state_at(7).values));
+  EXPECT_TRUE(torch::equal(read.exp_avg_sq, state_at(7).exp_avg_sq));
+  EXPECT_FALSE(read.ema.defined());
+  EXPECT_EQ(read_file(checkpoint_path(folder_, 7) / "adapter.bin"), "adapter");
+}
+
+TEST_F(CheckpointTest, CountsOnlyWhatIsDone) {
+  write(5);
+  write(10);
+  std::filesystem::remove(checkpoint_path(folder_, 10) / "DONE");
+  EXPECT_EQ(complete_checkpoints(folder_), std::vector<int64_t>{5});
+  write(10);  // what a killed writer left is replaced
+  EXPECT_EQ(complete_checkpoints(folder_), (std::vector<int64_t>{5, 10}));
+}
+
+TEST_F(CheckpointTest, KeepsTheLastAndTheBest) {
+  for (const int64_t step : {1, 2, 3, 4, 5}) write(step);
+  prune_checkpoints(folder_, 2, 1);
+  EXPECT_EQ(complete_checkpoints(folder_), (std::vector<int64_t>{1, 4, 5}));
+}
+
+TEST_F(CheckpointTest, RefusesAnotherRunAndSaysWhatDiffers) {
+  write(3);
+  auto other = state_at(3).identity;
+  other.configuration = "rank: 8\nseed: 1\n";
+  try {
+    read_checkpoint(folder_, 3, other);
+    FAIL() << "expected a ConfigError";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("'rank: 4' in the checkpoint, 'rank: 8' now"),
+              std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(CheckpointTest, NamesTheDamagedFile) {
+  write(3);
+  const auto path = checkpoint_path(folder_, 3) / "training_state.safetensors";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 3);
+  try {
+    read_checkpoint(folder_, 3, state_at(3).identity);
+    FAIL() << "expected an InputError";
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("training_state.safetensors"), std::string::npos)
+        << error.what();
+  }
+  std::ofstream(checkpoint_path(folder_, 3) / "state.json") << "{\"format\": 1";
+  EXPECT_THROW(read_checkpoint(folder_, 3, state_at(3).identity), InputError);
+}
+
+}  // namespace
+}  // namespace limewash::trainer

@@ -1,0 +1,43 @@
+#include "trainer/flat_parameters.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+namespace limewash::trainer {
+namespace {
+
+std::vector<models::NamedParameter> two_parameters() {
+  return {{"first", torch::full({2, 3}, 2.0).requires_grad_(true)},
+          {"second", torch::full({4}, 3.0).requires_grad_(true)}};
+}
+
+TEST(FlatParameters, KeepsValuesAndSharesStorage) {
+  auto parameters = two_parameters();
+  FlatParameters flat(parameters, 1);
+  EXPECT_EQ(flat.size(), 10);
+  EXPECT_TRUE(torch::equal(parameters[0].tensor.detach(), torch::full({2, 3}, 2.0)));
+  torch::NoGradGuard no_grad;
+  flat.values().fill_(7.0);
+  EXPECT_TRUE(torch::equal(parameters[1].tensor.detach(), torch::full({4}, 7.0)));
+}
+
+TEST(FlatParameters, CollectsGradientsOfSeveralBackwardPasses) {
+  auto parameters = two_parameters();
+  FlatParameters flat(parameters, 2);
+  for (int pass = 0; pass < 3; ++pass) {
+    (parameters[0].tensor.sum() * 2 + parameters[1].tensor.square().sum()).backward();
+  }
+  const auto expected = torch::cat({torch::full({6}, 6.0), torch::full({4}, 18.0)});
+  EXPECT_TRUE(torch::allclose(flat.gradients(), expected));
+  EXPECT_TRUE(torch::equal(flat.tail(), torch::zeros({2})));
+  flat.zero();
+  EXPECT_TRUE(torch::equal(parameters[0].tensor.grad(), torch::zeros({2, 3})));
+}
+
+TEST(FlatParameters, NamesTheLayout) {
+  FlatParameters flat(two_parameters(), 0);
+  EXPECT_EQ(flat.layout(), "first:[2, 3]\nsecond:[4]\n");
+}
+
+}  // namespace
+}  // namespace limewash::trainer

@@ -1,0 +1,79 @@
+#include "trainer/options.h"
+
+#include "runtime/error.h"
+
+namespace limewash::trainer {
+
+void TrainingOptions::describe(config::Fields& fields) {
+  fields.choice("stage", stage, {"lora", "ip_adapter", "joint"}, "which adapter weights learn");
+  fields.field("steps", steps, "optimizer steps", {1, 100'000'000});
+  fields.field(
+      "stop_at", stop_at, "end this attempt after that step; 0: run to the end", {0, 100'000'000});
+  fields.field("global_batch", global_batch, "samples a step, over all ranks", {1, 1'048'576});
+  fields.field("micro_batch", micro_batch, "samples a forward pass", {1, 65'536});
+  fields.field("drop_reference", drop_reference, "share of samples without reference", {0.0, 0.9});
+}
+
+void TrainingOptions::validate() const {
+  if (global_batch % micro_batch != 0) {
+    throw ConfigError(
+        "training.micro_batch = " + std::to_string(micro_batch) +
+        ": expected a divisor of training.global_batch = " + std::to_string(global_batch));
+  }
+}
+
+void NoiseLossOptions::describe(config::Fields& fields) {
+  fields.field("inside", inside, "weight of the hole", {0.0, 1e6});
+  fields.field("outside", outside, "weight of the rest", {0.0, 1e6});
+}
+
+void ColorLossOptions::describe(config::Fields& fields) {
+  fields.field("weight", weight, "weight of the colour loss; 0: off", {0.0, 1e6});
+  fields.field("start_step", start_step, "first step that counts it", {0, 100'000'000});
+  fields.field("timestep_low", timestep_low, "first timestep that counts it", {0, 1'000'000});
+  fields.field("timestep_high", timestep_high, "one past the last timestep", {1, 1'000'000});
+  fields.choice("anchor", anchor, {"target", "reference"}, "what the region mean is compared with");
+}
+
+void LossOptions::describe(config::Fields& fields) {
+  fields.section("noise", noise);
+  fields.section("color", color);
+  fields.field("quality_weight", quality_weight, "weigh each sample by its mask quality");
+}
+
+void LossOptions::validate() const {
+  if (noise.inside == 0 && noise.outside == 0) {
+    throw ConfigError("loss.noise.inside = 0 and loss.noise.outside = 0: expected one above 0");
+  }
+  if (color.timestep_low >= color.timestep_high) {
+    throw ConfigError(
+        "loss.color.timestep_low = " + std::to_string(color.timestep_low) +
+        ": expected less than loss.color.timestep_high = " + std::to_string(color.timestep_high));
+  }
+}
+
+void OptimizerOptions::describe(config::Fields& fields) {
+  fields.field("learning_rate", learning_rate, "AdamW's step size", {0.0, 10.0});
+  fields.choice("schedule", schedule, {"constant", "cosine", "linear"}, "after the warm-up");
+  fields.field("warmup_steps", warmup_steps, "steps from 0 to the learning rate", {0, 100'000'000});
+  fields.field("beta1", beta1, "decay of the first moment", {0.0, 0.999999});
+  fields.field("beta2", beta2, "decay of the second moment", {0.0, 0.99999999});
+  fields.field("weight_decay", weight_decay, "decoupled weight decay", {0.0, 10.0});
+  fields.field("clip", clip, "largest norm of the gradient; 0: no clipping", {0.0, 1e9});
+  fields.field("ema", ema, "decay of the averaged adapter; 0: none", {0.0, 0.999999});
+}
+
+void OptimizerOptions::validate() const {}
+
+void CheckpointOptions::describe(config::Fields& fields) {
+  fields.field("every",
+               every,
+               "steps between checkpoints; 0: only at the end and at stops",
+               {0, 100'000'000});
+  fields.field("keep_last", keep_last, "newest checkpoints that stay", {1, 1'000'000});
+  fields.field("keep_best", keep_best, "keep the one with the best evaluation too");
+}
+
+void CheckpointOptions::validate() const {}
+
+}  // namespace limewash::trainer

@@ -1,0 +1,75 @@
+#pragma once
+// What a training run can be asked for; each struct is a section of the configuration.
+
+#include <cstdint>
+#include <string>
+
+#include "runtime/config.h"
+
+namespace limewash::trainer {
+
+/// `training`.
+struct TrainingOptions {
+  std::string stage = "joint";  ///< lora | ip_adapter | joint: which adapter weights learn
+  int64_t steps = 1000;         ///< optimizer steps; what the learning rate schedule sees
+  int64_t stop_at = 0;  ///< end this attempt after that step, with a checkpoint; 0: run to the end
+  int64_t global_batch = 16;  ///< samples a step, over all ranks
+  int64_t micro_batch = 8;    ///< samples a forward pass; divides global_batch
+  double drop_reference =
+      0.1;  ///< share of samples whose reference is the zero embedding, for guidance
+  void describe(config::Fields& fields);
+  void validate() const;
+};
+
+/// `loss.noise`: squared error of the network's output, weighted by region.
+struct NoiseLossOptions {
+  double inside = 1.0;   ///< weight of a latent pixel of the hole
+  double outside = 1.0;  ///< weight of a latent pixel outside of it
+  void describe(config::Fields& fields);
+};
+
+/// `loss.color`: region-mean Lab of the predicted z_0 over the core.
+struct ColorLossOptions {
+  double weight = 0.1;     ///< 0: off
+  int64_t start_step = 0;  ///< first step that counts it
+  int64_t timestep_low =
+      0;  ///< first timestep that counts it: at low noise z_t already shows the colour
+  int64_t timestep_high = 1000;  ///< one past the last
+  std::string anchor =
+      "target";  ///< target: the target's own region mean; reference: the colour asked for
+  void describe(config::Fields& fields);
+};
+
+/// `loss`.
+struct LossOptions {
+  NoiseLossOptions noise;
+  ColorLossOptions color;
+  bool quality_weight = false;  ///< weigh each sample by its mask quality
+  void describe(config::Fields& fields);
+  void validate() const;
+};
+
+/// `optimizer`: AdamW (Loshchilov, Hutter, 2019).
+struct OptimizerOptions {
+  double learning_rate = 1e-4;
+  std::string schedule = "constant";  ///< constant | cosine | linear, after the warm-up
+  int64_t warmup_steps = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double weight_decay = 0.01;
+  double clip = 1.0;  ///< largest norm of the whole gradient; 0: no clipping
+  double ema = 0.0;   ///< decay of the averaged adapter that is evaluated and exported; 0: none
+  void describe(config::Fields& fields);
+  void validate() const;
+};
+
+/// `checkpoint`.
+struct CheckpointOptions {
+  int64_t every = 500;    ///< steps; 0: only at the end and at stops
+  int64_t keep_last = 3;  ///< newest checkpoints that stay
+  bool keep_best = true;  ///< and the one with the best evaluation
+  void describe(config::Fields& fields);
+  void validate() const;
+};
+
+}  // namespace limewash::trainer

@@ -1,0 +1,121 @@
+#include "trainer/run_summary.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "runtime/error.h"
+#include "runtime/files.h"
+
+namespace limewash::trainer {
+
+namespace {
+
+using nlohmann::json;
+
+json read_json(const std::filesystem::path& path) {
+  try {
+    return json::parse(read_file(path));
+  } catch (const json::exception& error) {
+    throw InputError(path.string() + ": " + error.what());
+  }
+}
+
+/// The aggregate figures of every evaluation of a run, by step.
+std::vector<json> read_evaluations(const std::filesystem::path& run_folder) {
+  std::vector<json> evaluations;
+  const auto folder = run_folder / "evaluations";
+  if (!std::filesystem::is_directory(folder)) return evaluations;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto path = entry.path() / "metrics.json";
+    if (!std::filesystem::exists(path)) continue;
+    auto document = read_json(path);
+    json figures = {{"step", document.at("step")}};
+    for (const auto& [name, value] : document.at("metrics").items()) figures[name] = value;
+    evaluations.push_back(std::move(figures));
+  }
+  std::sort(evaluations.begin(), evaluations.end(), [](const json& a, const json& b) {
+    return a["step"] < b["step"];
+  });
+  return evaluations;
+}
+
+/// The figure that evaluations compete by, if this one has it.
+std::optional<double> score(const json& evaluation) {
+  for (const char* name : {"delta_e_2000_exact", "delta_e_2000"}) {
+    const auto found = evaluation.find(name);
+    if (found != evaluation.end() && found->is_number()) return found->get<double>();
+  }
+  return std::nullopt;
+}
+
+const json* best_of(const std::vector<json>& evaluations) {
+  const json* best = nullptr;
+  for (const auto& evaluation : evaluations) {
+    if (evaluation.at("step").get<int64_t>() == 0 || !score(evaluation)) continue;
+    if (best == nullptr || *score(evaluation) < *score(*best)) best = &evaluation;
+  }
+  return best;
+}
+
+json to_json(const eval::Metrics& metrics) {
+  json figures = json::object();
+  for (const auto& [name, value] : metrics.values)
+    figures[name] = value ? json(*value) : json(nullptr);
+  return figures;
+}
+
+}  // namespace
+
+void write_run_summary(const std::filesystem::path& run_folder,
+                       const RunSummary& summary,
+                       const std::optional<eval::Controls>& controls) {
+  const auto evaluations = read_evaluations(run_folder);
+  const auto* best = best_of(evaluations);
+  json document = {
+      {"status", summary.status},
+      {"steps", summary.steps},
+      {"samples", summary.samples},
+      {"seconds", summary.seconds},
+      {"samples_per_second", summary.samples_per_second},
+      {"trainers", summary.trainers},
+      {"evaluators", summary.evaluators},
+      {"final_loss", summary.final_loss ? json(*summary.final_loss) : json(nullptr)},
+      {"checkpoint", summary.checkpoint.empty() ? json(nullptr) : json(summary.checkpoint)},
+      {"evaluations", evaluations},
+      {"controls", nullptr},
+      {"best", best != nullptr ? *best : json(nullptr)},
+  };
+  const auto path = run_folder / "summary.json";
+  if (controls) {
+    document["controls"] = {
+        {"shuffled_reference", to_json(controls->shuffled_reference)},
+        {"recolored_without_network", to_json(controls->recolored_without_network)},
+        {"floor", to_json(controls->floor)}};
+  } else if (std::filesystem::exists(path)) {
+    const auto earlier = read_json(path);
+    if (earlier.value("steps", int64_t{-1}) == summary.steps && earlier.contains("controls")) {
+      document["controls"] = earlier["controls"];
+    }
+  }
+  write_file_atomically(path, document.dump(1) + "\n");
+}
+
+void mark_run_failed(const std::filesystem::path& run_folder) {
+  const auto path = run_folder / "summary.json";
+  json document = json::object();
+  if (std::filesystem::exists(path)) document = read_json(path);
+  document["status"] = "failed";
+  write_file_atomically(path, document.dump(1) + "\n");
+}
+
+std::optional<int64_t> best_evaluated_step(const std::filesystem::path& run_folder) {
+  const auto evaluations = read_evaluations(run_folder);
+  const auto* best = best_of(evaluations);
+  if (best == nullptr) return std::nullopt;
+  return best->at("step").get<int64_t>();
+}
+
+}  // namespace limewash::trainer

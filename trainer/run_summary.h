@@ -1,0 +1,36 @@
+#pragma once
+// RUN/summary.json: what a run came to, for scripts (design: docs/formats.md), and what is read out
+// of it again.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "eval/evaluator.h"
+
+namespace limewash::trainer {
+
+struct RunSummary {
+  std::string status;  ///< finished | stopped | failed
+  int64_t steps = 0, samples = 0;
+  double seconds = 0, samples_per_second = 0;
+  int64_t trainers = 1, evaluators = 0;
+  std::optional<double> final_loss;
+  std::string checkpoint;  ///< relative to the run folder; "" when there is none
+};
+
+/// Write summary.json with the evaluations found in RUN/evaluations and the controls (kept from an
+/// earlier summary when not given).
+void write_run_summary(const std::filesystem::path& run_folder,
+                       const RunSummary& summary,
+                       const std::optional<eval::Controls>& controls);
+
+/// Mark a run as failed, keeping what its summary said otherwise.
+void mark_run_failed(const std::filesystem::path& run_folder);
+
+/// The evaluated step whose figures are best: lowest delta_e_2000_exact, or delta_e_2000 where
+/// there is no exact repaint. Step 0, the base alone, does not compete.
+std::optional<int64_t> best_evaluated_step(const std::filesystem::path& run_folder);
+
+}  // namespace limewash::trainer
