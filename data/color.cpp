@@ -121,11 +121,13 @@ double delta_e_2000(const Lab& first, const Lab& second) {
 
   const bool achromatic = c1 * c2 == 0;
   double hue_step = achromatic ? 0 : h2 - h1;
-  if (hue_step > 180) hue_step -= 360;
-  if (hue_step < -180) hue_step += 360;
+  // Exactly opposite hues must not fall to either side by rounding.
+  constexpr double kHalfTurn = 180 + 1e-9;
+  if (hue_step > kHalfTurn) hue_step -= 360;
+  if (hue_step < -kHalfTurn) hue_step += 360;
   double mean_hue = h1 + h2;
   if (!achromatic) {
-    if (std::abs(h1 - h2) > 180) mean_hue += mean_hue < 360 ? 360 : -360;
+    if (std::abs(h1 - h2) > kHalfTurn) mean_hue += mean_hue < 360 ? 360 : -360;
     mean_hue *= 0.5;
   }
 

@@ -1,5 +1,6 @@
 #pragma once
-// A prepared dataset: DIR/index.json and DIR/shard-*.h5 (docs/formats.md), read with pread from any thread.
+// A prepared dataset: DIR/index.json and DIR/shard-*.h5 (docs/formats.md), read with pread from any
+// thread.
 
 #include <array>
 #include <cstdint>
@@ -21,10 +22,10 @@ struct RoomSource {
 
 /// What is known of a sample without reading its pixels.
 struct SampleInfo {
-  std::string id;       ///< the photo's relative path
+  std::string id;          ///< the photo's relative path
   uint64_t stable_id = 0;  ///< xxh3 of id: keys every random draw
   std::string caption;
-  Rgb color{};          ///< the wall's own apparent colour
+  Rgb color{};  ///< the wall's own apparent colour
   float quality = 1;
   std::optional<RoomSource> room;
 };
@@ -46,9 +47,11 @@ class Dataset {
   int64_t height() const;
   int64_t width() const;
   const SampleInfo& info(int64_t index) const;
-  /// Read one sample and verify its checksum; InputError names shard and sample. Safe from any thread.
+  /// Read one sample and verify its checksum; InputError names shard and sample. Safe from any
+  /// thread.
   Sample read(int64_t index) const;
-  /// The photo repainted in `color`: exact for a procedural room, `recolor` of data/reference.h otherwise.
+  /// The photo repainted in `color`: exact for a procedural room, `recolor` of data/reference.h
+  /// otherwise.
   Image repainted(int64_t index, const Sample& sample, const Rgb& color) const;
   /// Hex over everything that shaped the bytes.
   const std::string& fingerprint() const;

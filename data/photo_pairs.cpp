@@ -77,8 +77,7 @@ std::vector<PhotoPair> find_photo_pairs(const fs::path& images, const fs::path& 
                      " cannot be listed: " + failure.code().message());
   }
   if (pairs.empty())
-    throw InputError("prepare.images: " + images.string() +
-                     " holds no photo (jpg, png)");
+    throw InputError("prepare.images: " + images.string() + " holds no photo (jpg, png)");
   std::sort(pairs.begin(), pairs.end(), [](const PhotoPair& a, const PhotoPair& b) {
     return a.id < b.id;
   });

@@ -58,12 +58,14 @@ std::string figure(const std::optional<double>& value) {
   return text;
 }
 
+/// The wall in one tint over its grey picture, so that it stands out whatever its own colour.
 cv::Mat overlay(const data::Image& source, const data::Mask& mask) {
-  cv::Mat tinted = view(source).clone();
-  const cv::Mat wall = view(mask);
-  cv::Mat tint(tinted.size(), CV_8UC3, cv::Scalar(230, 40, 140)), mixed;
-  cv::addWeighted(tinted, 0.5, tint, 0.5, 0, mixed);
-  mixed.copyTo(tinted, wall);
+  cv::Mat tinted = view(source).clone(), grey, mixed;
+  cv::cvtColor(tinted, grey, cv::COLOR_RGB2GRAY);
+  cv::cvtColor(grey, grey, cv::COLOR_GRAY2RGB);
+  cv::addWeighted(
+      grey, 0.55, cv::Mat(grey.size(), CV_8UC3, cv::Scalar(230, 40, 140)), 0.45, 0, mixed);
+  mixed.copyTo(tinted, view(mask));
   return tinted;
 }
 

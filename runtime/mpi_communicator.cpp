@@ -251,10 +251,6 @@ MpiSession::MpiSession() {
   LIMEWASH_MPI_CHECK(MPI_Comm_free(&host));
 }
 
-// Finalising is collective, so it can't be done on the way out of an error; mpirun then ends the
-// rest.
-MpiSession::~MpiSession() = default;
-
 std::unique_ptr<Communicator> MpiSession::world() {
   return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD);
 }

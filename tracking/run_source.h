@@ -12,8 +12,8 @@ std::string user_name();
 /// The file name of this program.
 std::string program_name();
 
-/// The commit checked out in the git work tree around `folder`; "" outside of one. Reads files
-/// only.
-std::string git_commit(const std::filesystem::path& folder);
+/// The commit checked out in the git work tree around `folder`; "" outside of
+/// one. Reads files only.
+std::string git_commit(const std::filesystem::path &folder);
 
-}  // namespace limewash::tracking
+} // namespace limewash::tracking

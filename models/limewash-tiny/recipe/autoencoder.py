@@ -140,9 +140,7 @@ def train(rooms, steps, seed, learning_rate=1.5e-3, report=None, report_every=0)
             latents = model.encode(pixels).latent_dist.mean.float()
             noise = 0.05 * latents.detach().std() * torch.randn(latents.shape, generator=generator)
             difference = model.decode(latents + noise).sample.float() - pixels
-        # The second term watches colour over areas, which is what the product is measured by.
-        loss = difference.square().mean() + 0.2 * difference.abs().mean()
-        loss = loss + F.avg_pool2d(difference, 16).abs().mean() * 0.2 + 1e-4 * latents.square().mean()
+        loss = _loss(difference) + 1e-4 * latents.square().mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -154,6 +152,38 @@ def train(rooms, steps, seed, learning_rate=1.5e-3, report=None, report_every=0)
         model.quant_conv.weight[4:] = 0
         model.quant_conv.bias[4:] = -12.0
     return model
+
+
+def _loss(difference):
+    # The last term watches colour over areas, which is what the product is measured by.
+    loss = difference.square().mean() + 0.2 * difference.abs().mean()
+    return loss + 0.2 * F.avg_pool2d(difference, 16).abs().mean()
+
+
+def polish(model, rooms, steps, seed, learning_rate=5e-4):
+    """Train the decoder alone a little longer, in fp32. The encoder, and so every latent, stays as it is."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    size = rooms.images.shape[-1]
+    pictures = dead_leaves_pictures(400, size, seed + 2)
+    parameters = [*model.decoder.parameters(), *model.post_quant_conv.parameters()]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        pixels = _batch(generator, rooms, pictures, size).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            latents = model.encode(pixels).latent_dist.mean
+            latents = latents + 0.02 * latents.std() * torch.randn(latents.shape, generator=generator)
+        loss = _loss(model.decode(latents).sample - pixels)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+    return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()

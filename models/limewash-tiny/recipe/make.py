@@ -27,6 +27,7 @@ def parse():
     parser.add_argument("--held-out", type=int, default=48, help="rooms that only measure")
     parser.add_argument("--wide-paints", type=int, default=4, help="further paints of each room, of any colour")
     parser.add_argument("--vae-steps", type=int, default=4000)
+    parser.add_argument("--decoder-steps", type=int, default=2000, help="of the decoder alone, after the rest of the VAE")
     parser.add_argument("--unet-steps", type=int, default=8000)
     parser.add_argument("--vae", help="take the autoencoder from this model folder instead of training it")
     parser.add_argument("--seed", type=int, default=0)
@@ -64,6 +65,9 @@ def main():
         autoencoder.normalize_latents(vae, train)
         publish.write_part(out, "vae", vae)
         # From here on the weights as they are stored: what the UNet learns from is what is shipped.
+        vae = publish.load_part(out, "vae")
+        autoencoder.polish(vae, train, options.decoder_steps, options.seed + 10)
+        publish.write_part(out, "vae", vae)
         vae = publish.load_part(out, "vae")
     print(f"vae {report(vae)}", flush=True)
 
