@@ -56,6 +56,7 @@ function(limewash_test NAME)
     limewash_use_torch(${NAME}_tests)
   endif()
   # PRE_TEST: the build must not run a binary that looks for a GPU.
+  # The folder's name is a label: an empty list would swallow the TIMEOUT behind it.
   gtest_discover_tests(${NAME}_tests DISCOVERY_MODE PRE_TEST TEST_PREFIX "${NAME}."
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+    PROPERTIES LABELS "${NAME};${ARG_LABELS}" TIMEOUT 300)
 endfunction()

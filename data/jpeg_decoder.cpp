@@ -1,8 +1,8 @@
-#include <cstddef>
-#include <cstdio>
-// libjpeg's header wants the two above.
+// libjpeg's headers want <cstddef> and <cstdio> before them.
 #include <array>
 #include <csetjmp>
+#include <cstddef>
+#include <cstdio>
 #include <jerror.h>
 #include <jpeglib.h>
 

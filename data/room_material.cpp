@@ -147,7 +147,8 @@ Linear fronts(const Material& material, const SurfacePoint& point) {
   const float extent = std::max(material.size, 0.1f);  // metres of one front
   const float gap = std::min(within, 1 - within) * extent;
   const float gap_share = 1 - step_over(0.008f, gap, point.footprint[0]);
-  const float knob = std::hypot((within - 0.5f) * extent, (point.share[1] - 0.75f) * material.amount);
+  const float knob =
+      std::hypot((within - 0.5f) * extent, (point.share[1] - 0.75f) * material.amount);
   Linear color = scaled(material.color, 1 - 0.55f * gap_share);
   return mixed(color, material.accent, 1 - step_over(0.03f, knob, point.footprint[0]));
 }

@@ -32,8 +32,7 @@ void add_curtains(Frame& frame, RandomStream& stream, const Palette& palette, co
   frame.box({bounds.u0 - 0.25f, bounds.u1 + 0.25f, rod, rod + 0.025f, 0.11f, 0.135f},
             plain(palette.metal));
   for (const float u : {bounds.u0 - 0.6f * width, bounds.u1 - 0.4f * width}) {
-    frame.box(
-        {u, u + width, bottom, rod, 0.09f, 0.15f}, plain(scaled(cloth.color, 0.85f)), &cloth);
+    frame.box({u, u + width, bottom, rod, 0.09f, 0.15f}, plain(scaled(cloth.color, 0.85f)), &cloth);
     frame.shade({u, u + width, bottom, rod, 0.05f, 0.15f}, 0.3f);
   }
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <thread>
 #include <unistd.h>
 
@@ -69,11 +70,20 @@ std::vector<std::string> attempt_environment() {
   return environment;
 }
 
-/// How the last attempt ended, by the summary that it wrote.
-std::string status_of(const std::filesystem::path& folder) {
-  const auto path = folder / "summary.json";
-  if (!std::filesystem::exists(path)) return "";
-  return nlohmann::json::parse(read_file(path)).value("status", "");
+using SummaryTime = std::optional<std::filesystem::file_time_type>;
+
+/// When the run's summary was written; nothing when there is none.
+SummaryTime summary_time(const std::filesystem::path& folder) {
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(folder / "summary.json", error);
+  return error ? SummaryTime() : SummaryTime(time);
+}
+
+/// How an attempt ended, by the summary that it wrote; "" when it wrote none since `before`.
+std::string status_since(const std::filesystem::path& folder, const SummaryTime& before) {
+  const auto now = summary_time(folder);
+  if (!now || now == before) return "";
+  return read_run_summary(folder).value("status", "");
 }
 
 int supervise(const std::string& program, const LaunchFlags& flags, const Config& config) {
@@ -84,12 +94,12 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
                                    : Begin::kNew);
   bool overwrite = flags.overwrite, resume = flags.resume;
   for (int64_t attempt = 0;; ++attempt) {
-    std::error_code ignored;
-    std::filesystem::remove(folder / "summary.json", ignored);
+    const auto before = summary_time(folder);
     const auto arguments =
         attempt_arguments(program, flags, config.launch.trainers, resume, overwrite);
     const int status = run_supervised(arguments, attempt_environment());
-    const auto run_status = status == kExitDone || status == kExitStopped ? status_of(folder) : "";
+    const auto run_status =
+        status == kExitDone || status == kExitStopped ? status_since(folder, before) : "";
     if (run_status == "finished") return kExitDone;
     if (run_status == "stopped" || status == kExitStopped) return kExitStopped;
     if (status == kExitUsage) return kExitUsage;

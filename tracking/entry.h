@@ -9,23 +9,23 @@
 namespace limewash::tracking {
 
 enum class EntryKind {
-  kAttempt,  ///< a process began to record: key = client run key, value = run
-             ///< name
-  kParam,    ///< key, value
-  kTag,      ///< key, value
-  kMetric,   ///< key, number, step
-  kArtifact, ///< file (relative to the run folder), path (folder at the
-             ///< tracker)
-  kImage,    ///< key, step, file, path = the unique part of its name at the
-             ///< tracker
-  kDataset,  ///< key = context, value = name, file = digest, path = source
-  kStatus,   ///< value = FINISHED, FAILED or KILLED
+  kAttempt,   ///< a process began to record: key = client run key, value = run
+              ///< name
+  kParam,     ///< key, value
+  kTag,       ///< key, value
+  kMetric,    ///< key, number, step
+  kArtifact,  ///< file (relative to the run folder), path (folder at the
+              ///< tracker)
+  kImage,     ///< key, step, file, path = the unique part of its name at the
+              ///< tracker
+  kDataset,   ///< key = context, value = name, file = digest, path = source
+  kStatus,    ///< value = FINISHED, FAILED or KILLED
 };
 
 struct Entry {
   EntryKind kind = EntryKind::kMetric;
-  int64_t time_ms = 0; ///< since 1970; part of a point's identity at the
-                       ///< tracker, so it never changes
+  int64_t time_ms = 0;  ///< since 1970; part of a point's identity at the
+                        ///< tracker, so it never changes
   std::string key, value;
   double number = 0;
   int64_t step = 0;
@@ -35,13 +35,12 @@ struct Entry {
 /// The journal line of `entry`, newline included: {"xxh3":"<16 hex
 /// digits>","entry":{...}}. The checksum (XXH3, 64 bits) covers the bytes of
 /// the inner object. Bytes that are not UTF-8 become U+FFFD.
-std::string to_journal_line(const Entry &entry);
+std::string to_journal_line(const Entry& entry);
 
 /// The entry of a line without its newline; empty, with the reason in
 /// `problem`, when the line is not what was written or is of a kind that this
 /// version does not know.
-std::optional<Entry> from_journal_line(std::string_view line,
-                                       std::string &problem);
+std::optional<Entry> from_journal_line(std::string_view line, std::string& problem);
 
 /// A number as JSON can hold it: "NaN", "Infinity", "-Infinity" as text,
 /// everything else as a number.
@@ -54,4 +53,4 @@ int64_t now_ms();
 /// that results depend on.
 std::string random_identity();
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

@@ -14,19 +14,22 @@ namespace limewash::tracking {
 namespace {
 
 struct FileCloser {
-  void operator()(std::FILE *file) const { std::fclose(file); }
+  void operator()(std::FILE* file) const {
+    std::fclose(file);
+  }
 };
 using File = std::unique_ptr<std::FILE, FileCloser>;
 
 struct HeaderFreer {
-  void operator()(curl_slist *list) const { curl_slist_free_all(list); }
+  void operator()(curl_slist* list) const {
+    curl_slist_free_all(list);
+  }
 };
 using Headers = std::unique_ptr<curl_slist, HeaderFreer>;
 
-void add_header(Headers &headers, const std::string &line) {
-  curl_slist *longer = curl_slist_append(headers.get(), line.c_str());
-  if (longer == nullptr)
-    throw std::bad_alloc();
+void add_header(Headers& headers, const std::string& line) {
+  curl_slist* longer = curl_slist_append(headers.get(), line.c_str());
+  if (longer == nullptr) throw std::bad_alloc();
   headers.release();
   headers.reset(longer);
 }
@@ -36,45 +39,43 @@ struct Received {
   size_t limit = 0;
 };
 
-size_t receive(char *bytes, size_t size, size_t count, void *target) {
-  auto &received = *static_cast<Received *>(target);
+size_t receive(char* bytes, size_t size, size_t count, void* target) {
+  auto& received = *static_cast<Received*>(target);
   const size_t length = size * count;
-  if (received.body.size() + length > received.limit)
-    return 0;
+  if (received.body.size() + length > received.limit) return 0;
   received.body.append(bytes, length);
   return length;
 }
 
-size_t send_file(char *bytes, size_t size, size_t count, void *source) {
-  return std::fread(bytes, size, count, static_cast<std::FILE *>(source));
+size_t send_file(char* bytes, size_t size, size_t count, void* source) {
+  return std::fread(bytes, size, count, static_cast<std::FILE*>(source));
 }
 
-int seek_file(void *source, curl_off_t offset, int origin) {
-  return fseeko(static_cast<std::FILE *>(source), offset, origin) == 0
-             ? CURL_SEEKFUNC_OK
-             : CURL_SEEKFUNC_FAIL;
+int seek_file(void* source, curl_off_t offset, int origin) {
+  return fseeko(static_cast<std::FILE*>(source), offset, origin) == 0 ? CURL_SEEKFUNC_OK
+                                                                      : CURL_SEEKFUNC_FAIL;
 }
 
-int check_stop(void *stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return static_cast<const std::atomic<bool> *>(stop)->load() ? 1 : 0;
+int check_stop(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return static_cast<const std::atomic<bool>*>(stop)->load() ? 1 : 0;
 }
 
 TrackerFailure failure_of(CURLcode code) {
   switch (code) {
-  case CURLE_ABORTED_BY_CALLBACK:
-    return TrackerFailure::kStopped;
-  case CURLE_UNSUPPORTED_PROTOCOL:
-  case CURLE_URL_MALFORMAT:
-  case CURLE_WEIRD_SERVER_REPLY:
-  case CURLE_WRITE_ERROR: // the answer was longer than any of MLflow's
-  case CURLE_SSL_CONNECT_ERROR:
-  case CURLE_SSL_CERTPROBLEM:
-  case CURLE_PEER_FAILED_VERIFICATION:
-  case CURLE_SSL_CACERT_BADFILE:
-  case CURLE_TOO_MANY_REDIRECTS:
-    return TrackerFailure::kNotMlflow;
-  default:
-    return TrackerFailure::kUnavailable;
+    case CURLE_ABORTED_BY_CALLBACK:
+      return TrackerFailure::kStopped;
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_WRITE_ERROR:  // the answer was longer than any of MLflow's
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_TOO_MANY_REDIRECTS:
+      return TrackerFailure::kNotMlflow;
+    default:
+      return TrackerFailure::kUnavailable;
   }
 }
 
@@ -83,33 +84,34 @@ void initialize_curl() {
   std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
 }
 
-} // namespace
+}  // namespace
 
 struct HttpSession::Impl {
   TrackerAddress address;
   HttpLimits limits;
-  const std::atomic<bool> *stop;
-  CURL *handle;
+  const std::atomic<bool>* stop;
+  CURL* handle;
 
-  void set_common_options(const HttpRequest &request);
+  void set_common_options(const HttpRequest& request);
 };
 
-HttpSession::HttpSession(TrackerAddress address, HttpLimits limits,
-                         const std::atomic<bool> *stop) {
+HttpSession::HttpSession(TrackerAddress address, HttpLimits limits, const std::atomic<bool>* stop) {
   initialize_curl();
-  CURL *handle = curl_easy_init();
-  if (handle == nullptr)
-    throw InputError("libcurl does not start");
-  impl_ =
-      std::make_unique<Impl>(Impl{std::move(address), limits, stop, handle});
+  CURL* handle = curl_easy_init();
+  if (handle == nullptr) throw InputError("libcurl does not start");
+  impl_ = std::make_unique<Impl>(Impl{std::move(address), limits, stop, handle});
 }
 
-HttpSession::~HttpSession() { curl_easy_cleanup(impl_->handle); }
+HttpSession::~HttpSession() {
+  curl_easy_cleanup(impl_->handle);
+}
 
-const TrackerAddress &HttpSession::address() const { return impl_->address; }
+const TrackerAddress& HttpSession::address() const {
+  return impl_->address;
+}
 
-void HttpSession::Impl::set_common_options(const HttpRequest &request) {
-  curl_easy_reset(handle); // keeps the connection
+void HttpSession::Impl::set_common_options(const HttpRequest& request) {
+  curl_easy_reset(handle);  // keeps the connection
   curl_easy_setopt(handle, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
   // Without it, ending a request that still resolves a name waits for the
@@ -120,32 +122,26 @@ void HttpSession::Impl::set_common_options(const HttpRequest &request) {
   curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
   curl_easy_setopt(handle, CURLOPT_MAXREDIRS, 5L);
-  curl_easy_setopt(handle, CURLOPT_POSTREDIR,
-                   static_cast<long>(CURL_REDIR_POST_ALL));
-  curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(limits.connect_seconds * 1000));
+  curl_easy_setopt(handle, CURLOPT_POSTREDIR, static_cast<long>(CURL_REDIR_POST_ALL));
+  curl_easy_setopt(
+      handle, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(limits.connect_seconds * 1000));
   if (request.file.empty()) {
-    curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS,
-                     static_cast<long>(address.timeout_seconds * 1000));
+    curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(address.timeout_seconds * 1000));
   } else {
     curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(handle, CURLOPT_LOW_SPEED_TIME,
-                     static_cast<long>(limits.stall_seconds + 0.5));
+    curl_easy_setopt(handle, CURLOPT_LOW_SPEED_TIME, static_cast<long>(limits.stall_seconds + 0.5));
   }
-  if (request.once)
-    curl_easy_setopt(handle, CURLOPT_FRESH_CONNECT, 1L);
+  if (request.once) curl_easy_setopt(handle, CURLOPT_FRESH_CONNECT, 1L);
   const std::string host = host_of(request.url);
   if (host == "localhost" || host == "[::1]" || host.starts_with("127.")) {
     curl_easy_setopt(handle, CURLOPT_PROXY, "");
   }
   if (!address.username.empty() && !address.password.empty()) {
-    curl_easy_setopt(handle, CURLOPT_HTTPAUTH,
-                     static_cast<long>(CURLAUTH_BASIC));
+    curl_easy_setopt(handle, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
     curl_easy_setopt(handle, CURLOPT_USERNAME, address.username.c_str());
     curl_easy_setopt(handle, CURLOPT_PASSWORD, address.password.c_str());
   } else if (!address.token.empty()) {
-    curl_easy_setopt(handle, CURLOPT_HTTPAUTH,
-                     static_cast<long>(CURLAUTH_BEARER));
+    curl_easy_setopt(handle, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
     curl_easy_setopt(handle, CURLOPT_XOAUTH2_BEARER, address.token.c_str());
   }
   if (!address.verify_tls) {
@@ -153,25 +149,22 @@ void HttpSession::Impl::set_common_options(const HttpRequest &request) {
     curl_easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 0L);
   }
   if (!address.server_certificate.empty()) {
-    const bool folder =
-        std::filesystem::is_directory(address.server_certificate);
-    curl_easy_setopt(handle, folder ? CURLOPT_CAPATH : CURLOPT_CAINFO,
-                     address.server_certificate.c_str());
+    const bool folder = std::filesystem::is_directory(address.server_certificate);
+    curl_easy_setopt(
+        handle, folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, address.server_certificate.c_str());
   }
   if (!address.client_certificate.empty()) {
-    curl_easy_setopt(handle, CURLOPT_SSLCERT,
-                     address.client_certificate.c_str());
+    curl_easy_setopt(handle, CURLOPT_SSLCERT, address.client_certificate.c_str());
   }
   if (stop != nullptr) {
     curl_easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, check_stop);
-    curl_easy_setopt(handle, CURLOPT_XFERINFODATA,
-                     const_cast<std::atomic<bool> *>(stop));
+    curl_easy_setopt(handle, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(stop));
   }
 }
 
-HttpAnswer HttpSession::perform(const HttpRequest &request) {
-  CURL *handle = impl_->handle;
+HttpAnswer HttpSession::perform(const HttpRequest& request) {
+  CURL* handle = impl_->handle;
   impl_->set_common_options(request);
   Received received{"", impl_->limits.max_answer_bytes};
   curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, receive);
@@ -182,16 +175,15 @@ HttpAnswer HttpSession::perform(const HttpRequest &request) {
   Headers headers;
   // Waiting for "100 Continue" costs a second with servers that never send it.
   add_header(headers, "Expect:");
-  if (!request.content_type.empty())
-    add_header(headers, "Content-Type: " + request.content_type);
+  if (!request.content_type.empty()) add_header(headers, "Content-Type: " + request.content_type);
   File file;
   if (!request.file.empty()) {
     file.reset(std::fopen(request.file.c_str(), "rbe"));
     std::error_code error;
     const auto size = std::filesystem::file_size(request.file, error);
     if (!file || error) {
-      throw InputError("cannot read '" + request.file.string() + "': " +
-                       (error ? error.message() : std::strerror(errno)));
+      throw InputError("cannot read '" + request.file.string() +
+                       "': " + (error ? error.message() : std::strerror(errno)));
     }
     curl_easy_setopt(handle, CURLOPT_READFUNCTION, send_file);
     curl_easy_setopt(handle, CURLOPT_READDATA, file.get());
@@ -199,18 +191,16 @@ HttpAnswer HttpSession::perform(const HttpRequest &request) {
     curl_easy_setopt(handle, CURLOPT_SEEKDATA, file.get());
     if (request.method == "PUT") {
       curl_easy_setopt(handle, CURLOPT_UPLOAD, 1L);
-      curl_easy_setopt(handle, CURLOPT_INFILESIZE_LARGE,
-                       static_cast<curl_off_t>(size));
+      curl_easy_setopt(handle, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
     } else {
       curl_easy_setopt(handle, CURLOPT_POST, 1L);
-      curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE,
-                       static_cast<curl_off_t>(size));
+      curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(size));
     }
   } else if (request.method != "GET") {
     // A body of known size: MLflow loses chunked JSON.
     curl_easy_setopt(handle, CURLOPT_POST, 1L);
-    curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE,
-                     static_cast<curl_off_t>(request.body.size()));
+    curl_easy_setopt(
+        handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     curl_easy_setopt(handle, CURLOPT_POSTFIELDS, request.body.c_str());
     curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
@@ -230,13 +220,11 @@ HttpAnswer HttpSession::perform(const HttpRequest &request) {
     const TrackerFailure failure = failure_of(code);
     // A server may answer, and end the connection, before it took the whole
     // body.
-    if (failure == TrackerFailure::kUnavailable && answer.status >= 400)
-      return answer;
-    const char *text =
-        reason[0] != '\0' ? reason.data() : curl_easy_strerror(code);
+    if (failure == TrackerFailure::kUnavailable && answer.status >= 400) return answer;
+    const char* text = reason[0] != '\0' ? reason.data() : curl_easy_strerror(code);
     throw TrackerError(failure, text);
   }
   return answer;
 }
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

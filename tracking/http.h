@@ -15,38 +15,40 @@ namespace limewash::tracking {
 
 /// What a failed call to the tracker means for the caller.
 enum class TrackerFailure {
-  kUnavailable,    ///< down, slow, overloaded: the same request may pass later
-  kAuthentication, ///< 401 or 403: the credentials are missing or wrong
-  kHostHeader, ///< MLflow's check of the Host header refuses the name in the
-               ///< URI
-  kNotMlflow,  ///< something else answers there, or TLS fails
-  kNotFound,   ///< MLflow does not know the run or experiment
-  kInactive,   ///< the run or experiment was deleted there
-  kInvalid,    ///< MLflow refuses this very content; repeating it is useless
-  kStopped,    ///< we were told to stop
+  kUnavailable,     ///< down, slow, overloaded: the same request may pass later
+  kAuthentication,  ///< 401 or 403: the credentials are missing or wrong
+  kHostHeader,      ///< MLflow's check of the Host header refuses the name in the
+                    ///< URI
+  kNotMlflow,       ///< something else answers there, or TLS fails
+  kNotFound,        ///< MLflow does not know the run or experiment
+  kInactive,        ///< the run or experiment was deleted there
+  kInvalid,         ///< MLflow refuses this very content; repeating it is useless
+  kStopped,         ///< we were told to stop
 };
 
 class TrackerError : public std::runtime_error {
-public:
-  TrackerError(TrackerFailure failure, const std::string &message,
-               double retry_after_seconds = 0)
-      : std::runtime_error(message), failure_(failure),
-        retry_after_seconds_(retry_after_seconds) {}
-  TrackerFailure failure() const { return failure_; }
+ public:
+  TrackerError(TrackerFailure failure, const std::string& message, double retry_after_seconds = 0)
+      : std::runtime_error(message), failure_(failure), retry_after_seconds_(retry_after_seconds) {}
+  TrackerFailure failure() const {
+    return failure_;
+  }
   /// What the server's Retry-After asked for; 0 without.
-  double retry_after_seconds() const { return retry_after_seconds_; }
+  double retry_after_seconds() const {
+    return retry_after_seconds_;
+  }
 
-private:
+ private:
   TrackerFailure failure_;
   double retry_after_seconds_;
 };
 
 struct HttpRequest {
-  std::string method = "GET"; ///< GET, POST or PUT
+  std::string method = "GET";  ///< GET, POST or PUT
   std::string url;
-  std::string content_type; ///< "" where there is no body
+  std::string content_type;  ///< "" where there is no body
   std::string body;
-  std::filesystem::path file; ///< streamed as the body instead of `body`
+  std::filesystem::path file;  ///< streamed as the body instead of `body`
   /// Must not be sent twice: libcurl repeats a request by itself when a kept
   /// connection ends without an answer, so this one gets a new connection.
   bool once = false;
@@ -68,24 +70,23 @@ struct HttpLimits {
 };
 
 class HttpSession {
-public:
+ public:
   /// `stop`, where given, ends a request under way within about a second when
   /// it turns true.
-  HttpSession(TrackerAddress address, HttpLimits limits,
-              const std::atomic<bool> *stop = nullptr);
+  HttpSession(TrackerAddress address, HttpLimits limits, const std::atomic<bool>* stop = nullptr);
   ~HttpSession();
-  HttpSession(const HttpSession &) = delete;
-  HttpSession &operator=(const HttpSession &) = delete;
+  HttpSession(const HttpSession&) = delete;
+  HttpSession& operator=(const HttpSession&) = delete;
 
   /// Any HTTP status is an answer. Throws TrackerError when there is none
   /// (kUnavailable, kNotMlflow, kStopped), InputError when `file` cannot be
   /// read.
-  HttpAnswer perform(const HttpRequest &request);
-  const TrackerAddress &address() const;
+  HttpAnswer perform(const HttpRequest& request);
+  const TrackerAddress& address() const;
 
-private:
+ private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

@@ -16,22 +16,19 @@
 namespace limewash::tracking {
 
 /// The journal of `writer` in a run folder.
-std::filesystem::path journal_path(const std::filesystem::path &folder,
-                                   const std::string &writer);
+std::filesystem::path journal_path(const std::filesystem::path& folder, const std::string& writer);
 
 /// All journals of a run folder, by name.
-std::vector<std::filesystem::path>
-find_journals(const std::filesystem::path &folder);
+std::vector<std::filesystem::path> find_journals(const std::filesystem::path& folder);
 
 /// What a read gave.
 struct JournalChunk {
   struct Item {
     Entry entry;
-    uint64_t end = 0; ///< offset after the line
+    uint64_t end = 0;  ///< offset after the line
   };
   std::vector<Item> items;
-  uint64_t end =
-      0; ///< offset after the last complete line read, good or corrupt
+  uint64_t end = 0;  ///< offset after the last complete line read, good or corrupt
   /// One sentence a corrupt line, with file and place.
   std::vector<std::string> problems;
   /// Bytes after the last newline: a line that is being written, or that a
@@ -45,14 +42,18 @@ struct JournalChunk {
 /// over; a torn tail is left for the writer. Throws InputError when the file
 /// cannot be read.
 class JournalReader {
-public:
+ public:
   explicit JournalReader(std::filesystem::path path, uint64_t offset = 0);
   /// About `max_bytes` further on (more when one line is longer).
   JournalChunk read(size_t max_bytes = size_t{1} << 20);
-  uint64_t offset() const { return offset_; }
-  const std::filesystem::path &path() const { return path_; }
+  uint64_t offset() const {
+    return offset_;
+  }
+  const std::filesystem::path& path() const {
+    return path_;
+  }
 
-private:
+ private:
   std::filesystem::path path_;
   uint64_t offset_ = 0;
   uint64_t line_ = 0;
@@ -63,7 +64,7 @@ private:
 /// killed process loses nothing; the disk gets it at the next sync: every
 /// `sync_interval`, at `sync()`, at `close()`.
 class JournalWriter {
-public:
+ public:
   struct Options {
     std::chrono::milliseconds sync_interval{1000};
     /// What is kept in memory while the disk takes nothing; beyond it entries
@@ -77,20 +78,22 @@ public:
   explicit JournalWriter(std::filesystem::path path);
   JournalWriter(std::filesystem::path path, Options options);
   ~JournalWriter();
-  JournalWriter(const JournalWriter &) = delete;
-  JournalWriter &operator=(const JournalWriter &) = delete;
+  JournalWriter(const JournalWriter&) = delete;
+  JournalWriter& operator=(const JournalWriter&) = delete;
 
   /// Never throws, never waits for a sync. A full disk is said once; the entry
   /// waits in memory.
-  void append(const Entry &entry) noexcept;
+  void append(const Entry& entry) noexcept;
   /// Everything appended so far is on disk when this returns true.
   bool sync() noexcept;
   /// Sync, then end. Returns false when entries could not be written.
   bool close() noexcept;
   /// Bytes that a torn tail lost when the journal was opened.
-  uint64_t repaired_bytes() const { return repaired_bytes_; }
+  uint64_t repaired_bytes() const {
+    return repaired_bytes_;
+  }
 
-private:
+ private:
   void repair();
   void write_pending();
   void say_failure(int error_number);
@@ -104,11 +107,10 @@ private:
   int64_t dropped_ = 0;
   bool failing_ = false, dirty_ = false, closing_ = false;
   std::string pending_;
-  std::mutex mutex_; // all of the above
-  std::mutex
-      sync_mutex_; // one fsync at a time; never taken while mutex_ is held
+  std::mutex mutex_;       // all of the above
+  std::mutex sync_mutex_;  // one fsync at a time; never taken while mutex_ is held
   std::condition_variable wake_;
   std::thread thread_;
 };
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

@@ -16,43 +16,44 @@ namespace limewash::tracking {
 
 /// `tracking`.
 struct TrackingOptions {
-  std::string uri; ///< http(s)://...; "" takes MLFLOW_TRACKING_URI; neither:
-                   ///< journal only
+  std::string uri;  ///< http(s)://...; "" takes MLFLOW_TRACKING_URI; neither:
+                    ///< journal only
   std::string experiment = "limewash";
-  void describe(config::Fields &fields);
+  void describe(config::Fields& fields);
   void validate() const;
 };
 
 enum class RunStatus { kFinished, kFailed, kKilled };
 
 class RunRecorder {
-public:
+ public:
   /// Open or continue the run in `folder` (runs/NAME). A repaired torn tail and
   /// points already journalled are remembered, so that a point is never
   /// journalled twice. `writer` names this process's journal; the attempts and
   /// endings of "trainer" are the run's. Throws InputError when the folder
   /// cannot be written.
-  RunRecorder(const TrackingOptions &options,
-              const std::filesystem::path &folder, const std::string &run_name,
-              const std::string &writer = "trainer");
+  RunRecorder(const TrackingOptions& options,
+              const std::filesystem::path& folder,
+              const std::string& run_name,
+              const std::string& writer = "trainer");
   /// Without a `close` before it the attempt counts as failed.
   ~RunRecorder();
 
-  void params(const std::vector<std::pair<std::string, std::string>> &params);
-  void tag(const std::string &key, const std::string &value);
+  void params(const std::vector<std::pair<std::string, std::string>>& params);
+  void tag(const std::string& key, const std::string& value);
   /// One point. (key, step) already journalled: not again; a different value is
   /// warned of.
-  void metric(const std::string &key, double value, int64_t step);
+  void metric(const std::string& key, double value, int64_t step);
   /// A file below the run folder, by its relative path, stored under
   /// `artifact_path` at the tracker.
-  void artifact(const std::filesystem::path &relative_file,
-                const std::string &artifact_path);
+  void artifact(const std::filesystem::path& relative_file, const std::string& artifact_path);
   /// A step image that MLflow's page shows (png), with its thumbnail.
-  void step_image(const std::string &key,
-                  const std::filesystem::path &relative_png, int64_t step);
+  void step_image(const std::string& key, const std::filesystem::path& relative_png, int64_t step);
   /// The dataset that training or validation reads ("training", "validation").
-  void dataset(const std::string &context, const std::string &name,
-               const std::string &digest, const std::string &source);
+  void dataset(const std::string& context,
+               const std::string& name,
+               const std::string& digest,
+               const std::string& source);
   /// Everything recorded so far is on disk afterwards: call it before a
   /// checkpoint is published, so that no point is lost that will not be
   /// computed again.
@@ -61,7 +62,7 @@ public:
   /// drain, say in one line what was left. Training never fails for it.
   void close(RunStatus status, double seconds = 10);
 
-private:
+ private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
@@ -69,7 +70,6 @@ private:
 /// Ship the journals of a run folder to the tracker until nothing is left:
 /// `limewash runs sync`. Returns the number of entries shipped; throws
 /// InputError when the tracker refuses or is not there.
-int64_t sync_run(const TrackingOptions &options,
-                 const std::filesystem::path &folder);
+int64_t sync_run(const TrackingOptions& options, const std::filesystem::path& folder);
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

@@ -14,6 +14,6 @@ std::string program_name();
 
 /// The commit checked out in the git work tree around `folder`; "" outside of
 /// one. Reads files only.
-std::string git_commit(const std::filesystem::path &folder);
+std::string git_commit(const std::filesystem::path& folder);
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

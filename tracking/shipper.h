@@ -16,9 +16,8 @@
 namespace limewash::tracking {
 
 struct ShipperOptions {
-  double interval_seconds = 2; ///< between rounds while all is well
-  double first_retry_seconds =
-      1; ///< after a failure; doubled at each further one
+  double interval_seconds = 2;     ///< between rounds while all is well
+  double first_retry_seconds = 1;  ///< after a failure; doubled at each further one
   double max_retry_seconds = 60;
   HttpLimits http;
 };
@@ -27,41 +26,47 @@ struct ShipperOptions {
 /// the maximum; longer when the server's Retry-After says so (but at most five
 /// minutes).
 class Backoff {
-public:
-  explicit Backoff(const ShipperOptions &options) : options_(options) {}
+ public:
+  explicit Backoff(const ShipperOptions& options) : options_(options) {}
   double after_failure(double retry_after_seconds);
-  void succeeded() { failures_ = 0; }
-  bool failing() const { return failures_ > 0; }
+  void succeeded() {
+    failures_ = 0;
+  }
+  bool failing() const {
+    return failures_ > 0;
+  }
 
-private:
+ private:
   ShipperOptions options_;
   int failures_ = 0;
 };
 
 class Shipper {
-public:
+ public:
   /// Starts the thread; touches no network itself.
-  Shipper(TrackerAddress address, std::string experiment,
-          std::filesystem::path folder, ShipperOptions options = {});
+  Shipper(TrackerAddress address,
+          std::string experiment,
+          std::filesystem::path folder,
+          ShipperOptions options = {});
   /// Ends at once, whatever is left.
   ~Shipper();
-  Shipper(const Shipper &) = delete;
-  Shipper &operator=(const Shipper &) = delete;
+  Shipper(const Shipper&) = delete;
+  Shipper& operator=(const Shipper&) = delete;
 
   enum class Outcome {
-    kShipped,   ///< nothing is left
-    kLeft,      ///< entries are left in the journals
-    kElsewhere, ///< another process ships this run
+    kShipped,    ///< nothing is left
+    kLeft,       ///< entries are left in the journals
+    kElsewhere,  ///< another process ships this run
   };
   /// Give the thread up to `seconds` to ship the rest, then end it. Ends early
   /// when all is shipped, and when the tracker was down before and still is.
   Outcome drain(double seconds);
 
-private:
+ private:
   using Clock = std::chrono::steady_clock;
   struct LaneState {
     Lane lane;
-    const char *what;
+    const char* what;
     Backoff backoff;
     Clock::time_point due{};
     bool known = false;
@@ -69,10 +74,10 @@ private:
   };
 
   void run();
-  void serve(ShippingSession &session);
-  bool ship(ShippingSession &session, LaneState &state);
-  void say_up(LaneState &state, const ShippingSession &session);
-  void say_down(LaneState &state, const TrackerError &error);
+  void serve(ShippingSession& session);
+  bool ship(ShippingSession& session, LaneState& state);
+  void say_up(LaneState& state, const ShippingSession& session);
+  void say_down(LaneState& state, const TrackerError& error);
   /// Returns early when told to stop, or to drain while not `draining` yet.
   void wait_until(Clock::time_point time, bool draining);
 
@@ -80,13 +85,13 @@ private:
   std::string experiment_;
   std::filesystem::path folder_;
   ShipperOptions options_;
-  std::atomic<bool> stop_{false}; // ends requests under way
+  std::atomic<bool> stop_{false};  // ends requests under way
   std::atomic<bool> draining_{false};
-  Outcome outcome_ = Outcome::kLeft; // the thread's until it is joined
-  bool finished_ = false;            // under mutex_
+  Outcome outcome_ = Outcome::kLeft;  // the thread's until it is joined
+  bool finished_ = false;             // under mutex_
   std::mutex mutex_;
   std::condition_variable wake_, finish_;
   std::thread thread_;
 };
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

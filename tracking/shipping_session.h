@@ -15,10 +15,10 @@ namespace limewash::tracking {
 
 /// The writer whose attempts and endings are the run's; the endings of others
 /// are theirs alone.
-inline constexpr const char *kPrimaryWriter = "trainer";
+inline constexpr const char* kPrimaryWriter = "trainer";
 
 /// The attempts that a run folder's journals tell of, the earliest first.
-std::vector<Entry> find_attempts(const std::filesystem::path &folder);
+std::vector<Entry> find_attempts(const std::filesystem::path& folder);
 
 /// Two lanes, so that a store that refuses files does not hold the curves back.
 enum class Lane { kRecords, kFiles };
@@ -26,32 +26,41 @@ enum class Lane { kRecords, kFiles };
 /// Whoever calls holds the Lease. Methods throw TrackerError, and InputError
 /// for unreadable journals.
 class ShippingSession {
-public:
+ public:
   /// `report_damage`: warn of corrupt lines (whoever opened the journals may
   /// have done so already).
-  ShippingSession(MlflowClient &client, std::filesystem::path folder,
-                  std::string experiment, bool report_damage);
+  ShippingSession(MlflowClient& client,
+                  std::filesystem::path folder,
+                  std::string experiment,
+                  bool report_damage);
 
   /// Find the run at the tracker, or create it. False while the journals tell
   /// of no run.
   bool attach();
-  bool attached() const { return run_.has_value(); }
-  const TrackerRun &run() const { return *run_; }
+  bool attached() const {
+    return run_.has_value();
+  }
+  const TrackerRun& run() const {
+    return *run_;
+  }
   /// Look at the next `attach` whether the tracker still knows the run; where
   /// it does not, everything is shipped again.
-  void detach() { run_.reset(); }
+  void detach() {
+    run_.reset();
+  }
 
   /// Ship what the journals hold; the number of entries that went. Entries that
   /// MLflow refuses for good are named, counted and passed over: they stay in
   /// the journal.
   int64_t ship(Lane lane);
-  int64_t refused() const { return refused_; }
+  int64_t refused() const {
+    return refused_;
+  }
 
   /// Entries that the tracker does not have yet. Needs no tracker.
-  static int64_t count_unshipped(const std::filesystem::path &folder,
-                                 const std::string &uri);
+  static int64_t count_unshipped(const std::filesystem::path& folder, const std::string& uri);
 
-private:
+ private:
   /// One journal, read for one lane.
   struct Tail {
     JournalReader reader;
@@ -62,19 +71,19 @@ private:
   };
 
   void forget_run();
-  JournalOffsets &offsets(Lane lane);
-  Tail &tail_of(Lane lane, const std::filesystem::path &journal);
-  bool refill(Lane lane, Tail &tail);
-  int64_t ship_tail(Lane lane, Tail &tail);
-  size_t ship_group(const Tail &tail);
-  void ship_alone(const Tail &tail, const Entry &entry);
-  void ship_file(const Entry &entry);
-  void ship_params(const KeyValues &params);
-  void advance(Lane lane, Tail &tail, size_t count);
-  void refuse(const std::string &what, const std::string &reason);
+  JournalOffsets& offsets(Lane lane);
+  Tail& tail_of(Lane lane, const std::filesystem::path& journal);
+  bool refill(Lane lane, Tail& tail);
+  int64_t ship_tail(Lane lane, Tail& tail);
+  size_t ship_group(const Tail& tail);
+  void ship_alone(const Tail& tail, const Entry& entry);
+  void ship_file(const Entry& entry);
+  void ship_params(const KeyValues& params);
+  void advance(Lane lane, Tail& tail, size_t count);
+  void refuse(const std::string& what, const std::string& reason);
   void save();
 
-  MlflowClient &client_;
+  MlflowClient& client_;
   std::filesystem::path folder_;
   std::string experiment_;
   bool report_damage_;
@@ -85,4 +94,4 @@ private:
   bool save_failed_ = false;
 };
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

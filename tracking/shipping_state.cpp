@@ -8,20 +8,18 @@
 namespace limewash::tracking {
 namespace {
 
-constexpr const char *kFileName = "tracker.json";
+constexpr const char* kFileName = "tracker.json";
 constexpr int kFormat = 1;
 
-} // namespace
+}  // namespace
 
-ShippingState load_shipping_state(const std::filesystem::path &folder) {
+ShippingState load_shipping_state(const std::filesystem::path& folder) {
   const auto path = folder / kFileName;
   std::error_code error;
-  if (!std::filesystem::exists(path, error))
-    return {};
+  if (!std::filesystem::exists(path, error)) return {};
   try {
     const auto json = nlohmann::json::parse(read_file(path, uint64_t{1} << 20));
-    if (json.at("format") != kFormat)
-      throw std::invalid_argument("another format");
+    if (json.at("format") != kFormat) throw std::invalid_argument("another format");
     ShippingState state;
     state.uri = json.at("uri").get<std::string>();
     state.experiment_id = json.at("experiment_id").get<std::string>();
@@ -30,15 +28,15 @@ ShippingState load_shipping_state(const std::filesystem::path &folder) {
     state.records = json.at("records").get<JournalOffsets>();
     state.files = json.at("files").get<JournalOffsets>();
     return state;
-  } catch (const std::exception &problem) {
+  } catch (const std::exception& problem) {
     spdlog::warn("'{}' is damaged ({}); the run is shipped from the beginning",
-                 path.string(), problem.what());
+                 path.string(),
+                 problem.what());
     return {};
   }
 }
 
-void save_shipping_state(const std::filesystem::path &folder,
-                         const ShippingState &state) {
+void save_shipping_state(const std::filesystem::path& folder, const ShippingState& state) {
   const nlohmann::json json = {{"format", kFormat},
                                {"uri", state.uri},
                                {"experiment_id", state.experiment_id},
@@ -49,4 +47,4 @@ void save_shipping_state(const std::filesystem::path &folder,
   write_file_atomically(folder / kFileName, json.dump(2) + "\n");
 }
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

@@ -7,14 +7,14 @@
 namespace limewash::tracking {
 
 struct TrackerAddress {
-  std::string uri; ///< http(s)://host[:port][/prefix], without credentials and
-                   ///< final slash
-  std::string username, password; ///< Basic, when both are set
-  std::string token;              ///< Bearer, otherwise
+  std::string uri;                 ///< http(s)://host[:port][/prefix], without credentials and
+                                   ///< final slash
+  std::string username, password;  ///< Basic, when both are set
+  std::string token;               ///< Bearer, otherwise
   bool verify_tls = true;
-  std::string server_certificate; ///< PEM file or folder of authorities
-  std::string client_certificate; ///< PEM file with the key
-  double timeout_seconds = 120;   ///< of one request that carries no file
+  std::string server_certificate;  ///< PEM file or folder of authorities
+  std::string client_certificate;  ///< PEM file with the key
+  double timeout_seconds = 120;    ///< of one request that carries no file
 };
 
 /// The address out of the environment: `configured_uri`, or MLFLOW_TRACKING_URI
@@ -23,23 +23,22 @@ struct TrackerAddress {
 /// MLFLOW_HTTP_REQUEST_TIMEOUT, and ~/.mlflow/credentials behind them, as
 /// MLflow's own client reads them. `uri` is "" where no tracker was asked for.
 /// Throws InputError for a URI that is not http(s).
-TrackerAddress
-tracker_address_from_environment(const std::string &configured_uri);
+TrackerAddress tracker_address_from_environment(const std::string& configured_uri);
 
 /// Whether the URI has the form user:password@.
-bool has_credentials(const std::string &uri);
+bool has_credentials(const std::string& uri);
 
 /// Whether this is an address that a tracker can have.
-bool is_http_uri(const std::string &uri);
+bool is_http_uri(const std::string& uri);
 
 /// The host of an http(s) URI without port and credentials.
-std::string host_of(const std::string &uri);
+std::string host_of(const std::string& uri);
 
 /// A path segment or query value with everything percent-encoded but letters,
 /// digits and "-._~".
-std::string percent_encode(const std::string &text);
+std::string percent_encode(const std::string& text);
 
 /// The reverse.
-std::string percent_decode(const std::string &text);
+std::string percent_decode(const std::string& text);
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

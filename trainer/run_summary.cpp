@@ -1,13 +1,16 @@
 #include "trainer/run_summary.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "eval/report.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "trainer/run_files.h"
 
 namespace limewash::trainer {
 
@@ -34,6 +37,8 @@ std::vector<json> read_evaluations(const std::filesystem::path& run_folder) {
     auto document = read_json(path);
     json figures = {{"step", document.at("step")}};
     for (const auto& [name, value] : document.at("metrics").items()) figures[name] = value;
+    figures["paintings"] = document.at("paintings");
+    figures["missing"] = document.at("missing");
     evaluations.push_back(std::move(figures));
   }
   std::sort(evaluations.begin(), evaluations.end(), [](const json& a, const json& b) {
@@ -60,13 +65,6 @@ const json* best_of(const std::vector<json>& evaluations) {
   return best;
 }
 
-json to_json(const eval::Metrics& metrics) {
-  json figures = json::object();
-  for (const auto& [name, value] : metrics.values)
-    figures[name] = value ? json(*value) : json(nullptr);
-  return figures;
-}
-
 }  // namespace
 
 void write_run_summary(const std::filesystem::path& run_folder,
@@ -90,10 +88,7 @@ void write_run_summary(const std::filesystem::path& run_folder,
   };
   const auto path = run_folder / "summary.json";
   if (controls) {
-    document["controls"] = {
-        {"shuffled_reference", to_json(controls->shuffled_reference)},
-        {"recolored_without_network", to_json(controls->recolored_without_network)},
-        {"floor", to_json(controls->floor)}};
+    document["controls"] = controls->to_json();
   } else if (std::filesystem::exists(path)) {
     const auto earlier = read_json(path);
     if (earlier.value("steps", int64_t{-1}) == summary.steps && earlier.contains("controls")) {
@@ -101,6 +96,31 @@ void write_run_summary(const std::filesystem::path& run_folder,
     }
   }
   write_file_atomically(path, document.dump(1) + "\n");
+}
+
+void write_run_report(const std::filesystem::path& run_folder) {
+  const auto summary = read_json(run_folder / "summary.json");
+  eval::ReportData report;
+  report.run_name = run_folder.filename().string();
+  report.status = summary.value("status", "");
+  char rate[32];
+  std::snprintf(rate, sizeof rate, "%.1f", summary.value("samples_per_second", 0.0));
+  report.facts = {{"steps", std::to_string(summary.value("steps", int64_t{0}))},
+                  {"trainer ranks", std::to_string(summary.value("trainers", int64_t{1}))},
+                  {"samples/s", rate}};
+  report.controls = summary.at("controls");
+  for (const auto& evaluation : summary.at("evaluations")) {
+    const auto step = evaluation.at("step").get<int64_t>();
+    char folder[48];
+    std::snprintf(folder, sizeof folder, "evaluations/step-%06lld", static_cast<long long>(step));
+    report.evaluations.push_back(evaluation);
+    report.folders.push_back({step, folder});
+  }
+  for (const auto& record : read_losses(run_folder / "losses.csv")) {
+    report.losses.push_back(
+        {record.step, {{"loss", record.loss}, {"noise", record.noise}, {"color", record.color}}});
+  }
+  eval::write_report(run_folder, report);
 }
 
 void mark_run_failed(const std::filesystem::path& run_folder) {

@@ -26,6 +26,9 @@ void write_run_summary(const std::filesystem::path& run_folder,
                        const RunSummary& summary,
                        const std::optional<eval::Controls>& controls);
 
+/// Write RUN/report.html out of the run's files.
+void write_run_report(const std::filesystem::path& run_folder);
+
 /// Mark a run as failed, keeping what its summary said otherwise.
 void mark_run_failed(const std::filesystem::path& run_folder);
 

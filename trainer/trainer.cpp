@@ -289,6 +289,7 @@ void Trainer::write_summary(TrainStatus status, bool with_controls) {
     summary.checkpoint = checkpoint_path(std::filesystem::path("checkpoints"), step_).string();
   }
   write_run_summary(parts_.run_folder, summary, controls);
+  write_run_report(parts_.run_folder);
 }
 
 void Trainer::export_adapter(const std::filesystem::path& folder) {

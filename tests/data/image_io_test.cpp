@@ -1,17 +1,16 @@
 #include "data/image_io.h"
 
-#include <cstdio>
-#include <png.h>
-#include <unistd.h>
-#include <zlib.h>
-// libjpeg's header wants the one above.
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <jpeglib.h>
+#include <png.h>
 #include <string>
+#include <unistd.h>
 #include <vector>
+#include <zlib.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -22,8 +22,7 @@ int listen_on(int port) {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(static_cast<uint16_t>(port));
-  if (::bind(listener, reinterpret_cast<sockaddr *>(&address),
-             sizeof(address)) != 0 ||
+  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
       ::listen(listener, 16) != 0) {
     ::close(listener);
     throw std::runtime_error("cannot listen on loopback");
@@ -34,11 +33,11 @@ int listen_on(int port) {
 int port_of(int listener) {
   sockaddr_in address{};
   socklen_t size = sizeof(address);
-  ::getsockname(listener, reinterpret_cast<sockaddr *>(&address), &size);
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
   return ntohs(address.sin_port);
 }
 
-} // namespace
+}  // namespace
 
 int unused_port() {
   const int listener = listen_on(0);
@@ -48,8 +47,7 @@ int unused_port() {
 }
 
 FakeServer::FakeServer(Handler handler, int port)
-    : handler_(std::move(handler)), listener_(listen_on(port)),
-      port_(port_of(listener_)) {
+    : handler_(std::move(handler)), listener_(listen_on(port)), port_(port_of(listener_)) {
   acceptor_ = std::thread([this] { accept_connections(); });
 }
 
@@ -60,11 +58,9 @@ FakeServer::~FakeServer() {
   ::close(listener_);
   {
     const std::lock_guard lock(mutex_);
-    for (const int connection : open_)
-      ::shutdown(connection, SHUT_RDWR);
+    for (const int connection : open_) ::shutdown(connection, SHUT_RDWR);
   }
-  for (auto &worker : workers_)
-    worker.join();
+  for (auto& worker : workers_) worker.join();
 }
 
 std::vector<FakeServer::Request> FakeServer::requests() {
@@ -75,8 +71,7 @@ std::vector<FakeServer::Request> FakeServer::requests() {
 void FakeServer::accept_connections() {
   while (!stop_) {
     const int connection = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (connection < 0)
-      break;
+    if (connection < 0) break;
     ++connections_;
     const std::lock_guard lock(mutex_);
     open_.push_back(connection);
@@ -89,30 +84,26 @@ void FakeServer::serve(int connection) {
   const auto receive_more = [&] {
     char block[65536];
     const ssize_t got = ::recv(connection, block, sizeof(block), 0);
-    if (got > 0)
-      bytes.append(block, static_cast<size_t>(got));
+    if (got > 0) bytes.append(block, static_cast<size_t>(got));
     return got > 0;
   };
   while (!stop_) {
     size_t head = std::string::npos;
-    while ((head = bytes.find("\r\n\r\n")) == std::string::npos &&
-           receive_more()) {
+    while ((head = bytes.find("\r\n\r\n")) == std::string::npos && receive_more()) {
     }
-    if (head == std::string::npos)
-      break;
+    if (head == std::string::npos) break;
     Request request;
     std::istringstream lines(bytes.substr(0, head));
     lines >> request.method >> request.target;
     std::string line;
     std::getline(lines, line);
     while (std::getline(lines, line)) {
-      if (!line.empty() && line.back() == '\r')
-        line.pop_back();
+      if (!line.empty() && line.back() == '\r') line.pop_back();
       const size_t colon = line.find(':');
       std::string name = line.substr(0, colon);
-      std::transform(
-          name.begin(), name.end(), name.begin(),
-          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+        return static_cast<char>(std::tolower(c));
+      });
       request.headers[name] = line.substr(std::min(colon + 2, line.size()));
     }
     const size_t length = request.headers.contains("content-length")
@@ -121,47 +112,39 @@ void FakeServer::serve(int connection) {
     bytes.erase(0, head + 4);
     while (bytes.size() < length && receive_more()) {
     }
-    if (bytes.size() < length)
-      break;
+    if (bytes.size() < length) break;
     request.body = bytes.substr(0, length);
     bytes.erase(0, length);
     {
       const std::lock_guard lock(mutex_);
       requests_.push_back(request);
     }
-    if (!answer(connection, handler_(request)))
-      break;
+    if (!answer(connection, handler_(request))) break;
   }
   const std::lock_guard lock(mutex_);
   open_.erase(std::find(open_.begin(), open_.end(), connection));
   ::close(connection);
 }
 
-bool FakeServer::answer(int connection, const Reply &reply) {
+bool FakeServer::answer(int connection, const Reply& reply) {
   using std::chrono::milliseconds;
-  if (reply.manner == Manner::kSilence)
-    return false;
-  const std::string text =
-      "HTTP/1.1 " + std::to_string(reply.status) +
-      " Status\r\nContent-Type: application/json\r\nContent-Length: " +
-      std::to_string(reply.body.size()) + "\r\n" + reply.headers + "\r\n" +
-      reply.body;
+  if (reply.manner == Manner::kSilence) return false;
+  const std::string text = "HTTP/1.1 " + std::to_string(reply.status) +
+                           " Status\r\nContent-Type: application/json\r\nContent-Length: " +
+                           std::to_string(reply.body.size()) + "\r\n" + reply.headers + "\r\n" +
+                           reply.body;
   if (reply.manner == Manner::kHang) {
-    while (!stop_)
-      std::this_thread::sleep_for(milliseconds(10));
+    while (!stop_) std::this_thread::sleep_for(milliseconds(10));
     return false;
   }
   const size_t piece = reply.manner == Manner::kTrickle ? 1 : text.size();
   for (size_t sent = 0; sent < text.size() && !stop_;) {
-    const ssize_t wrote =
-        ::send(connection, text.data() + sent, piece, MSG_NOSIGNAL);
-    if (wrote <= 0)
-      return false;
+    const ssize_t wrote = ::send(connection, text.data() + sent, piece, MSG_NOSIGNAL);
+    if (wrote <= 0) return false;
     sent += static_cast<size_t>(wrote);
-    if (reply.manner == Manner::kTrickle)
-      std::this_thread::sleep_for(milliseconds(50));
+    if (reply.manner == Manner::kTrickle) std::this_thread::sleep_for(milliseconds(50));
   }
   return true;
 }
 
-} // namespace limewash::tracking
+}  // namespace limewash::tracking

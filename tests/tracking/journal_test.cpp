@@ -15,7 +15,7 @@
 namespace limewash::tracking {
 namespace {
 
-Entry metric(const std::string &key, double value, int64_t step) {
+Entry metric(const std::string& key, double value, int64_t step) {
   Entry entry;
   entry.kind = EntryKind::kMetric;
   entry.time_ms = 1700000000000 + step;
@@ -25,21 +25,20 @@ Entry metric(const std::string &key, double value, int64_t step) {
   return entry;
 }
 
-std::string bytes_of(const std::filesystem::path &path) {
+std::string bytes_of(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-void put_bytes(const std::filesystem::path &path, const std::string &bytes) {
+void put_bytes(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
 class Journal : public RunFolderTest {
-protected:
+ protected:
   void write(int count) {
     JournalWriter writer(path());
-    for (int i = 0; i < count; ++i)
-      writer.append(metric("loss", i + 0.5, i));
+    for (int i = 0; i < count; ++i) writer.append(metric("loss", i + 0.5, i));
   }
   std::filesystem::path path() const {
     return journal_path(folder_, "trainer");
@@ -61,8 +60,7 @@ TEST_F(Journal, GivesBackEveryKindOfEntry) {
   }
   {
     JournalWriter writer(path());
-    for (const auto &entry : written)
-      writer.append(entry);
+    for (const auto& entry : written) writer.append(entry);
   }
   const auto chunk = read();
   ASSERT_EQ(chunk.items.size(), written.size());
@@ -70,8 +68,7 @@ TEST_F(Journal, GivesBackEveryKindOfEntry) {
     EXPECT_EQ(chunk.items[i].entry.kind, written[i].kind);
     // Writing it again gives the same line, so every field of the kind came
     // back.
-    EXPECT_EQ(to_journal_line(chunk.items[i].entry),
-              to_journal_line(written[i]));
+    EXPECT_EQ(to_journal_line(chunk.items[i].entry), to_journal_line(written[i]));
   }
   EXPECT_EQ(chunk.items[3].entry.number, 0.1 * 3);
 }
@@ -85,16 +82,14 @@ TEST_F(Journal, KeepsNumbersThatJsonCannotHold) {
                            0.1 + 0.2};
   {
     JournalWriter writer(path());
-    for (const double value : values)
-      writer.append(metric("v", value, 0));
+    for (const double value : values) writer.append(metric("v", value, 0));
   }
   const auto chunk = read();
   ASSERT_EQ(chunk.items.size(), 6u);
   EXPECT_TRUE(std::isnan(chunk.items[0].entry.number));
   for (size_t i = 1; i < 6; ++i) {
     EXPECT_EQ(chunk.items[i].entry.number, values[i]);
-    EXPECT_EQ(std::signbit(chunk.items[i].entry.number),
-              std::signbit(values[i]));
+    EXPECT_EQ(std::signbit(chunk.items[i].entry.number), std::signbit(values[i]));
   }
 }
 
@@ -166,28 +161,25 @@ TEST_F(Journal, NamesALineWithAnyByteFlippedAndReadsTheOthers) {
     ASSERT_EQ(chunk.items.size(), 2u) << "byte " << at;
     ASSERT_EQ(chunk.items[1].entry.step, 2);
     ASSERT_GE(chunk.problems.size(), 1u);
-    ASSERT_THAT(chunk.problems[0],
-                ::testing::HasSubstr("journal-trainer.jsonl', line 2"));
+    ASSERT_THAT(chunk.problems[0], ::testing::HasSubstr("journal-trainer.jsonl', line 2"));
   }
 }
 
 TEST_F(Journal, SurvivesLinesMadeToHurt) {
-  const auto checked = [](const std::string &content) {
+  const auto checked = [](const std::string& content) {
     char sum[17];
-    std::snprintf(sum, sizeof(sum), "%016llx",
-                  static_cast<unsigned long long>(
-                      XXH3_64bits(content.data(), content.size())));
-    return R"({"xxh3":")" + std::string(sum) + R"(","entry":)" + content +
-           "}\n";
+    std::snprintf(sum,
+                  sizeof(sum),
+                  "%016llx",
+                  static_cast<unsigned long long>(XXH3_64bits(content.data(), content.size())));
+    return R"({"xxh3":")" + std::string(sum) + R"(","entry":)" + content + "}\n";
   };
-  std::string bytes =
-      checked(std::string(200000, '[')) + checked("{}") + checked("[1,2]") +
-      checked(
-          R"({"kind":"metric","time":1,"key":"k","value":"abc","step":1})") +
-      checked(R"({"kind":"metric","time":1,"key":"k","value":null,"step":1})") +
-      checked(R"({"kind":"metric","time":1,"key":7,"value":1,"step":1})") +
-      checked(R"({"kind":"dance","time":1})") + "\n" + std::string(100, '\0') +
-      "\n";
+  std::string bytes = checked(std::string(200000, '[')) + checked("{}") + checked("[1,2]") +
+                      checked(R"({"kind":"metric","time":1,"key":"k","value":"abc","step":1})") +
+                      checked(R"({"kind":"metric","time":1,"key":"k","value":null,"step":1})") +
+                      checked(R"({"kind":"metric","time":1,"key":7,"value":1,"step":1})") +
+                      checked(R"({"kind":"dance","time":1})") + "\n" + std::string(100, '\0') +
+                      "\n";
   bytes += to_journal_line(metric("loss", 1, 1));
   put_bytes(path(), bytes);
   const auto chunk = read();
@@ -223,8 +215,7 @@ TEST_F(Journal, KeepsEntriesWhileTheDiskIsFullAndSaysSoOnce) {
   struct rlimit full = before;
   full.rlim_cur = 5 * line + line / 2;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
-  for (int i = 1; i < 50; ++i)
-    writer.append(metric("loss", i, i));
+  for (int i = 1; i < 50; ++i) writer.append(metric("loss", i, i));
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   const auto meanwhile = read();
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
@@ -236,8 +227,7 @@ TEST_F(Journal, KeepsEntriesWhileTheDiskIsFullAndSaysSoOnce) {
   EXPECT_TRUE(writer.close());
   const auto chunk = read();
   ASSERT_EQ(chunk.items.size(), 51u);
-  for (int i = 0; i <= 50; ++i)
-    EXPECT_EQ(chunk.items[static_cast<size_t>(i)].entry.step, i);
+  for (int i = 0; i <= 50; ++i) EXPECT_EQ(chunk.items[static_cast<size_t>(i)].entry.step, i);
   EXPECT_TRUE(chunk.problems.empty());
 }
 
@@ -251,8 +241,7 @@ TEST_F(Journal, SaysWhatWasLostWhenTheDiskStaysFull) {
   struct rlimit full = before;
   full.rlim_cur = 10;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
-  for (int i = 0; i < 50; ++i)
-    writer.append(metric("loss", i, i));
+  for (int i = 0; i < 50; ++i) writer.append(metric("loss", i, i));
   const bool written = writer.close();
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_FALSE(written);
@@ -266,17 +255,15 @@ TEST_F(Journal, TakesEntriesFromManyThreads) {
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&writer, t] {
-        for (int i = 0; i < 250; ++i)
-          writer.append(metric(std::to_string(t), i, i));
+        for (int i = 0; i < 250; ++i) writer.append(metric(std::to_string(t), i, i));
       });
     }
-    for (auto &thread : threads)
-      thread.join();
+    for (auto& thread : threads) thread.join();
   }
   const auto chunk = JournalReader(path()).read();
   EXPECT_EQ(chunk.items.size(), 1000u);
   EXPECT_TRUE(chunk.problems.empty());
 }
 
-} // namespace
-} // namespace limewash::tracking
+}  // namespace
+}  // namespace limewash::tracking

@@ -25,18 +25,16 @@ namespace {
 using limewash::tracking::RunRecorder;
 using limewash::tracking::RunStatus;
 
-void record_steps(RunRecorder &recorder, int64_t begin, int64_t end) {
+void record_steps(RunRecorder& recorder, int64_t begin, int64_t end) {
   for (int64_t step = begin; step < end; ++step) {
     recorder.metric("train/loss", 1.0 / static_cast<double>(step + 1), step);
-    recorder.metric("train/learning rate", 1e-4 * static_cast<double>(step),
-                    step);
+    recorder.metric("train/learning rate", 1e-4 * static_cast<double>(step), step);
   }
   recorder.metric("odd/nan", std::numeric_limits<double>::quiet_NaN(), begin);
-  recorder.metric("odd/infinity", std::numeric_limits<double>::infinity(),
-                  begin);
+  recorder.metric("odd/infinity", std::numeric_limits<double>::infinity(), begin);
 }
 
-int record(const std::string &folder, const std::string &name) {
+int record(const std::string& folder, const std::string& name) {
   limewash::tracking::TrackingOptions options;
   options.experiment = "walls & paint";
   RunRecorder recorder(options, folder, name);
@@ -55,8 +53,7 @@ int record(const std::string &folder, const std::string &name) {
     } else if (command == "artifact") {
       recorder.artifact(a, b);
     } else if (command == "image") {
-      cv::imwrite(folder + "/" + b,
-                  cv::Mat(200, 640, CV_8UC3, cv::Scalar(40, 120, 200)));
+      cv::imwrite(folder + "/" + b, cv::Mat(200, 640, CV_8UC3, cv::Scalar(40, 120, 200)));
       recorder.step_image(a, b, std::stoll(c));
     } else if (command == "dataset") {
       recorder.dataset(a, b, c, d);
@@ -74,20 +71,19 @@ int record(const std::string &folder, const std::string &name) {
   return 0;
 }
 
-} // namespace
+}  // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   const std::string mode = argc > 2 ? argv[1] : "";
   try {
-    if (mode == "record" && argc == 4)
-      return record(argv[2], argv[3]);
+    if (mode == "record" && argc == 4) return record(argv[2], argv[3]);
     if (mode == "sync" && argc == 3) {
       limewash::tracking::TrackingOptions options;
       options.experiment = "walls & paint";
       std::cout << limewash::tracking::sync_run(options, argv[2]) << "\n";
       return 0;
     }
-  } catch (const std::exception &error) {
+  } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
     return 1;
   }

@@ -3,17 +3,38 @@
 // tracker.
 
 #include <filesystem>
-#include <sstream>
+#include <memory>
+#include <mutex>
 #include <stdlib.h>
 #include <string>
 
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
 #include "tracking/journal.h"
 
 namespace limewash::tracking {
+
+/// Keeps what is logged; threads may log while the test reads.
+class MemorySink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  std::string text() {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    text_.append(line.data(), line.size());
+  }
+  void flush_() override {}
+
+ private:
+  std::string text_;
+};
 
 class RunFolderTest : public ::testing::Test {
  protected:
@@ -32,8 +53,7 @@ class RunFolderTest : public ::testing::Test {
     }
     setenv("HOME", root_.c_str(), 1);
     previous_ = spdlog::default_logger();
-    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
-        "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log_, true)));
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", sink_));
   }
 
   void TearDown() override {
@@ -42,7 +62,7 @@ class RunFolderTest : public ::testing::Test {
   }
 
   std::string log() const {
-    return log_.str();
+    return sink_->text();
   }
 
   size_t log_count(const std::string& text) const {
@@ -62,7 +82,7 @@ class RunFolderTest : public ::testing::Test {
   std::filesystem::path root_, folder_;
 
  private:
-  std::ostringstream log_;
+  std::shared_ptr<MemorySink> sink_ = std::make_shared<MemorySink>();
   std::shared_ptr<spdlog::logger> previous_;
 };
 

@@ -17,11 +17,10 @@ namespace {
 using ::testing::HasSubstr;
 
 class Recorder : public RunFolderTest {
-protected:
-  int64_t count(EntryKind kind, const std::string &key) const {
+ protected:
+  int64_t count(EntryKind kind, const std::string& key) const {
     int64_t found = 0;
-    for (const auto &entry : entries())
-      found += entry.kind == kind && entry.key == key;
+    for (const auto& entry : entries()) found += entry.kind == kind && entry.key == key;
     return found;
   }
 };
@@ -47,10 +46,8 @@ TEST_F(Recorder, JournalsAPointOnceThroughRollbackAndResume) {
 
 TEST_F(Recorder, WarnsOnceAKeyOfARepeatThatDiffers) {
   RunRecorder recorder({}, folder_, "demo");
-  for (int step = 0; step < 5; ++step)
-    recorder.metric("loss", 1, step);
-  for (int step = 0; step < 5; ++step)
-    recorder.metric("loss", 2, step);
+  for (int step = 0; step < 5; ++step) recorder.metric("loss", 1, step);
+  for (int step = 0; step < 5; ++step) recorder.metric("loss", 2, step);
   recorder.close(RunStatus::kFinished);
   EXPECT_EQ(count(EntryKind::kMetric, "loss"), 5);
   EXPECT_EQ(log_count("'loss' of step 0 was 1 before and is 2 now"), 1u);
@@ -70,16 +67,15 @@ TEST_F(Recorder, KnowsThePointsOfOtherWriters) {
 
 TEST_F(Recorder, RecordsOnlyFilesBelowTheRunFolder) {
   RunRecorder recorder({}, folder_, "demo");
-  for (const char *file : {"../outside", "/etc/passwd", "a/../../b", ""}) {
+  for (const char* file : {"../outside", "/etc/passwd", "a/../../b", ""}) {
     recorder.artifact(file, "x");
     recorder.step_image("key", file, 1);
   }
   recorder.artifact("a/../b.txt", "x");
   recorder.close(RunStatus::kFinished);
   int64_t files = 0;
-  for (const auto &entry : entries()) {
-    files +=
-        entry.kind == EntryKind::kArtifact || entry.kind == EntryKind::kImage;
+  for (const auto& entry : entries()) {
+    files += entry.kind == EntryKind::kArtifact || entry.kind == EntryKind::kImage;
   }
   EXPECT_EQ(files, 1);
   EXPECT_EQ(log_count("is not below the run folder"), 8u);
@@ -114,10 +110,7 @@ TEST_F(Recorder, GoesOnWithoutATrackerWhenTheEnvironmentNamesNone) {
   RunRecorder recorder({}, folder_, "demo");
   recorder.metric("loss", 1, 1);
   recorder.close(RunStatus::kFinished);
-  EXPECT_THAT(
-      log(),
-      HasSubstr(
-          "MLFLOW_TRACKING_URI: 'sqlite:///mlflow.db' is not the address"));
+  EXPECT_THAT(log(), HasSubstr("MLFLOW_TRACKING_URI: 'sqlite:///mlflow.db' is not the address"));
   EXPECT_EQ(count(EntryKind::kMetric, "loss"), 1);
 }
 
@@ -132,7 +125,7 @@ TEST_F(Recorder, KeepsSecretsOutOfJournalStateAndLog) {
   }
   EXPECT_THAT(log(), HasSubstr("http://127.0.0.1:1"));
   EXPECT_THAT(log(), Not(HasSubstr("s3cret")));
-  for (const auto &file : std::filesystem::directory_iterator(folder_)) {
+  for (const auto& file : std::filesystem::directory_iterator(folder_)) {
     std::ifstream stream(file.path(), std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
     EXPECT_THAT(bytes, Not(HasSubstr("s3cret"))) << file.path();
@@ -142,7 +135,7 @@ TEST_F(Recorder, KeepsSecretsOutOfJournalStateAndLog) {
   try {
     options.validate();
     ADD_FAILURE() << "credentials in a configuration were taken";
-  } catch (const ConfigError &error) {
+  } catch (const ConfigError& error) {
     EXPECT_THAT(error.what(), Not(HasSubstr("s3cret")));
   }
 }
@@ -164,9 +157,8 @@ TEST_F(Recorder, FindsTheCommitOfAGitCheckout) {
   EXPECT_EQ(git_commit(folder_), "");
   std::ofstream(git / "HEAD") << "ref: refs/heads/main\n";
   EXPECT_EQ(git_commit(folder_), "");
-  std::ofstream(git / "packed-refs")
-      << "# pack-refs\n"
-      << std::string(40, 'b') << " refs/heads/main\n";
+  std::ofstream(git / "packed-refs") << "# pack-refs\n"
+                                     << std::string(40, 'b') << " refs/heads/main\n";
   EXPECT_EQ(git_commit(folder_), std::string(40, 'b'));
   std::ofstream(git / "refs/heads/main") << commit << "\n";
   EXPECT_EQ(git_commit(folder_), commit);
@@ -177,9 +169,8 @@ TEST_F(Recorder, FindsTheCommitOfAGitCheckout) {
 TEST(StepImage, IsNamedAsMlflowsPageReadsIt) {
   const auto paths = step_image_paths("grids/val+1%", -3, 17, "id");
   EXPECT_EQ(paths.image, "images/grids~val_1_+step+-3+timestamp+17+id.png");
-  EXPECT_EQ(paths.thumbnail,
-            "images/grids~val_1_+step+-3+timestamp+17+id+compressed.png");
+  EXPECT_EQ(paths.thumbnail, "images/grids~val_1_+step+-3+timestamp+17+id+compressed.png");
 }
 
-} // namespace
-} // namespace limewash::tracking
+}  // namespace
+}  // namespace limewash::tracking

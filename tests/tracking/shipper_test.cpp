@@ -1,5 +1,6 @@
 #include "tracking/shipper.h"
 
+#include <atomic>
 #include <fstream>
 #include <memory>
 
@@ -19,11 +20,10 @@ using ::testing::HasSubstr;
 using Outcome = Shipper::Outcome;
 
 class Shipping : public RunFolderTest {
-protected:
+ protected:
   /// A recorder without a tracker: it only writes the journal.
-  std::unique_ptr<RunRecorder> record(const std::string &writer = "trainer") {
-    return std::make_unique<RunRecorder>(TrackingOptions{}, folder_, "demo",
-                                         writer);
+  std::unique_ptr<RunRecorder> record(const std::string& writer = "trainer") {
+    return std::make_unique<RunRecorder>(TrackingOptions{}, folder_, "demo", writer);
   }
   std::unique_ptr<Shipper> start_shipper() {
     ShipperOptions options;
@@ -41,10 +41,9 @@ protected:
     return sync_run(options, folder_);
   }
   template <class Condition>
-  static bool eventually(const Condition &condition) {
+  static bool eventually(const Condition& condition) {
     for (int i = 0; i < 500; ++i) {
-      if (condition())
-        return true;
+      if (condition()) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     return false;
@@ -54,9 +53,8 @@ protected:
     EXPECT_EQ(runs.size(), 1u);
     return runs.empty() ? FakeMlflow::Run{} : runs.begin()->second;
   }
-  static void write_image(const std::filesystem::path &path) {
-    cv::imwrite(path.string(),
-                cv::Mat(300, 600, CV_8UC3, cv::Scalar(10, 20, 30)));
+  static void write_image(const std::filesystem::path& path) {
+    cv::imwrite(path.string(), cv::Mat(300, 600, CV_8UC3, cv::Scalar(10, 20, 30)));
   }
 
   FakeMlflow mlflow_;
@@ -68,8 +66,7 @@ TEST_F(Shipping, BringsEverythingToTheTracker) {
   auto recorder = record();
   recorder->params({{"lr", "1e-4"}, {"rank", "16"}});
   recorder->tag("sweep", "one");
-  for (int step = 0; step < 2500; ++step)
-    recorder->metric("loss", step * 0.5, step);
+  for (int step = 0; step < 2500; ++step) recorder->metric("loss", step * 0.5, step);
   recorder->artifact("summary.json", "reports");
   recorder->step_image("grids/validation", "grid.png", 7);
   recorder->dataset("training", "rooms", "abc", "shards");
@@ -82,32 +79,26 @@ TEST_F(Shipping, BringsEverythingToTheTracker) {
   EXPECT_EQ(run.status, "FINISHED");
   EXPECT_GT(run.end_time, 0);
   EXPECT_EQ(run.points.size(), 2500u);
-  EXPECT_EQ(run.params, (std::map<std::string, std::string>{{"lr", "1e-4"},
-                                                            {"rank", "16"}}));
+  EXPECT_EQ(run.params, (std::map<std::string, std::string>{{"lr", "1e-4"}, {"rank", "16"}}));
   EXPECT_EQ(run.tags.at("sweep"), "one");
   EXPECT_EQ(run.tags.at("mlflow.loggedImages"), "True");
   EXPECT_EQ(run.artifacts.at("reports/summary.json"), "{\"a\": 1}");
   ASSERT_EQ(run.artifacts.size(), 3u);
   const auto image = run.artifacts.begin();
-  EXPECT_THAT(image->first, ::testing::StartsWith(
-                                "images/grids~validation+step+7+timestamp+"));
+  EXPECT_THAT(image->first, ::testing::StartsWith("images/grids~validation+step+7+timestamp+"));
   const auto thumbnail = std::next(image);
   EXPECT_THAT(thumbnail->first + image->first, HasSubstr("+compressed.png"));
-  const std::string &png = image->first.find("compressed") != std::string::npos
-                               ? image->second
-                               : thumbnail->second;
-  const cv::Mat small =
-      cv::imdecode(std::vector<char>(png.begin(), png.end()), cv::IMREAD_COLOR);
+  const std::string& png =
+      image->first.find("compressed") != std::string::npos ? image->second : thumbnail->second;
+  const cv::Mat small = cv::imdecode(std::vector<char>(png.begin(), png.end()), cv::IMREAD_COLOR);
   EXPECT_EQ(small.size(), cv::Size(256, 128));
   EXPECT_EQ(ShippingSession::count_unshipped(folder_, mlflow_.url()), 0);
 }
 
 TEST_F(Shipping, CreatesOneRunThoughTheAnswerWasLost) {
-  int lost = 0;
-  mlflow_.after = [&lost](const FakeMlflow::Request &request)
-      -> std::optional<FakeMlflow::Reply> {
-    if (request.target.find("runs/create") == std::string::npos || lost++ > 0)
-      return std::nullopt;
+  std::atomic<int> lost{0};
+  mlflow_.after = [&lost](const FakeMlflow::Request& request) -> std::optional<FakeMlflow::Reply> {
+    if (request.target.find("runs/create") == std::string::npos || lost++ > 0) return std::nullopt;
     return FakeMlflow::Reply{200, "{}", "", FakeServer::Manner::kSilence};
   };
   auto recorder = record();
@@ -122,17 +113,14 @@ TEST_F(Shipping, CreatesOneRunThoughTheAnswerWasLost) {
 }
 
 TEST_F(Shipping, RepeatsABatchWhoseAnswerWasLostWithoutDoublingPoints) {
-  int lost = 0;
-  mlflow_.after = [&lost](const FakeMlflow::Request &request)
-      -> std::optional<FakeMlflow::Reply> {
-    if (request.target.find("log-batch") == std::string::npos || lost++ > 2)
-      return std::nullopt;
+  std::atomic<int> lost{0};
+  mlflow_.after = [&lost](const FakeMlflow::Request& request) -> std::optional<FakeMlflow::Reply> {
+    if (request.target.find("log-batch") == std::string::npos || lost++ > 2) return std::nullopt;
     return FakeMlflow::Reply{503, "{}", "Retry-After: 0\r\n"};
   };
   auto recorder = record();
   auto shipper = start_shipper();
-  for (int step = 0; step < 10; ++step)
-    recorder->metric("loss", step, step);
+  for (int step = 0; step < 10; ++step) recorder->metric("loss", step, step);
   ASSERT_TRUE(eventually([this] { return log_count("this run is at") == 1; }));
   EXPECT_GT(lost, 3);
   recorder->close(RunStatus::kFinished);
@@ -146,14 +134,11 @@ TEST_F(Shipping, OutlivesAnOutageAndSaysSoOnceEachWay) {
   recorder->metric("loss", 1, 1);
   ASSERT_TRUE(eventually([this] { return log_count("this run is at") == 1; }));
   mlflow_.stop();
-  for (int step = 2; step < 50; ++step)
-    recorder->metric("loss", step, step);
-  ASSERT_TRUE(
-      eventually([this] { return log_count("takes no records") == 1; }));
+  for (int step = 2; step < 50; ++step) recorder->metric("loss", step, step);
+  ASSERT_TRUE(eventually([this] { return log_count("takes no records") == 1; }));
   std::this_thread::sleep_for(std::chrono::milliseconds(500));
   mlflow_.start();
-  ASSERT_TRUE(
-      eventually([this] { return log_count("takes records again") == 1; }));
+  ASSERT_TRUE(eventually([this] { return log_count("takes records again") == 1; }));
   recorder->close(RunStatus::kKilled);
   EXPECT_EQ(shipper->drain(10), Outcome::kShipped);
   EXPECT_EQ(log_count("takes no records"), 1u);
@@ -170,14 +155,12 @@ TEST_F(Shipping, EndsSoonWhenTheTrackerWasNeverThere) {
   options.uri = mlflow_.url();
   {
     RunRecorder recorder(options, folder_, "demo");
-    for (int step = 0; step < 100; ++step)
-      recorder.metric("loss", step, step);
+    for (int step = 0; step < 100; ++step) recorder.metric("loss", step, step);
     recorder.close(RunStatus::kFinished, 30);
   }
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
   EXPECT_THAT(log(), HasSubstr("limewash runs sync demo"));
-  const int64_t unshipped =
-      ShippingSession::count_unshipped(folder_, mlflow_.url());
+  const int64_t unshipped = ShippingSession::count_unshipped(folder_, mlflow_.url());
   EXPECT_GE(unshipped, 102);
   EXPECT_THROW(sync(), InputError);
   mlflow_.start();
@@ -187,8 +170,7 @@ TEST_F(Shipping, EndsSoonWhenTheTrackerWasNeverThere) {
 }
 
 TEST_F(Shipping, DoesNotWaitLongerThanAskedForAServerThatHangs) {
-  mlflow_.before =
-      [](const FakeMlflow::Request &) -> std::optional<FakeMlflow::Reply> {
+  mlflow_.before = [](const FakeMlflow::Request&) -> std::optional<FakeMlflow::Reply> {
     return FakeMlflow::Reply{200, "{}", "", FakeServer::Manner::kHang};
   };
   TrackingOptions options;
@@ -203,10 +185,8 @@ TEST_F(Shipping, DoesNotWaitLongerThanAskedForAServerThatHangs) {
 
 TEST_F(Shipping, LetsMetricsPassFilesThatTheStoreRefuses) {
   std::ofstream(folder_ / "a.txt") << "a";
-  mlflow_.before = [](const FakeMlflow::Request &request)
-      -> std::optional<FakeMlflow::Reply> {
-    if (request.method != "PUT")
-      return std::nullopt;
+  mlflow_.before = [](const FakeMlflow::Request& request) -> std::optional<FakeMlflow::Reply> {
+    if (request.method != "PUT") return std::nullopt;
     return FakeMlflow::Reply{500, "{}", ""};
   };
   auto recorder = record();
@@ -242,8 +222,7 @@ TEST_F(Shipping, ContinuesTheSameRunAfterAResume) {
   {
     auto recorder = record();
     recorder->params({{"steps", "100"}});
-    for (int step = 0; step < 10; ++step)
-      recorder->metric("loss", step, step);
+    for (int step = 0; step < 10; ++step) recorder->metric("loss", step, step);
     recorder->close(RunStatus::kKilled);
   }
   sync();
@@ -251,8 +230,7 @@ TEST_F(Shipping, ContinuesTheSameRunAfterAResume) {
   {
     auto recorder = record();
     recorder->params({{"steps", "200"}});
-    for (int step = 5; step < 20; ++step)
-      recorder->metric("loss", step, step);
+    for (int step = 5; step < 20; ++step) recorder->metric("loss", step, step);
     sync();
     EXPECT_EQ(only_run().status, "RUNNING");
     recorder->close(RunStatus::kFinished);
@@ -311,8 +289,7 @@ TEST_F(Shipping, GathersTheJournalsOfAllWriters) {
 TEST_F(Shipping, WaitsTwiceAsLongAfterEachFailureUpToAMinute) {
   Backoff backoff{ShipperOptions{}};
   std::vector<double> waits;
-  for (int i = 0; i < 8; ++i)
-    waits.push_back(backoff.after_failure(0));
+  for (int i = 0; i < 8; ++i) waits.push_back(backoff.after_failure(0));
   EXPECT_EQ(waits, (std::vector<double>{1, 2, 4, 8, 16, 32, 60, 60}));
   backoff.succeeded();
   EXPECT_EQ(backoff.after_failure(0), 1);
@@ -320,5 +297,5 @@ TEST_F(Shipping, WaitsTwiceAsLongAfterEachFailureUpToAMinute) {
   EXPECT_EQ(backoff.after_failure(1e9), 300);
 }
 
-} // namespace
-} // namespace limewash::tracking
+}  // namespace
+}  // namespace limewash::tracking

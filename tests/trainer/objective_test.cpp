@@ -142,8 +142,8 @@ TEST(Objective, PullsTheRegionTowardsTheAskedColor) {
   EXPECT_EQ(output.grad()[3].abs().max().item<double>(), 0.0)
       << "a sample without core has no colour loss";
   torch::NoGradGuard no_grad;
-  const auto better =
-      objective(fixture.batch, fixture.samples, 0, z_t, output - output.grad(), {100.0, 3.0}, 0);
+  const auto better = objective(
+      fixture.batch, fixture.samples, 0, z_t, output - 0.01 * output.grad(), {100.0, 3.0}, 0);
   EXPECT_LT(better.color.item<double>(), terms.color.item<double>());
 }
 
