@@ -44,9 +44,9 @@ function(limewash_use_torch TARGET)
   target_precompile_headers(${TARGET} REUSE_FROM limewash_precompiled)
 endfunction()
 
-# limewash_test(FOLDER SOURCES.. DEPS.. [TORCH] [LABELS..]): one executable for a folder's tests.
+# limewash_test(FOLDER SOURCES.. DEPS.. [TORCH]): one executable for a folder's tests.
 function(limewash_test NAME)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH" "" "SOURCES;DEPS;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH" "" "SOURCES;DEPS")
   add_executable(${NAME}_tests ${ARG_SOURCES})
   target_link_libraries(${NAME}_tests PRIVATE ${ARG_DEPS} GTest::gtest_main GTest::gmock limewash_options)
   target_compile_definitions(${NAME}_tests PRIVATE
@@ -56,7 +56,7 @@ function(limewash_test NAME)
     limewash_use_torch(${NAME}_tests)
   endif()
   # PRE_TEST: the build must not run a binary that looks for a GPU.
-  # The folder's name is a label: an empty list would swallow the TIMEOUT behind it.
+  # Each test carries its folder as a label.
   gtest_discover_tests(${NAME}_tests DISCOVERY_MODE PRE_TEST TEST_PREFIX "${NAME}."
-    PROPERTIES LABELS "${NAME};${ARG_LABELS}" TIMEOUT 300)
+    PROPERTIES LABELS ${NAME} TIMEOUT 300)
 endfunction()
