@@ -205,6 +205,8 @@ void Trainer::save_if_due() {
 void Trainer::save() {
   if (!is_writer()) return;
   loss_log_->sync();
+  // What the checkpoint is past will not be computed again: it must be on disk first.
+  if (parts_.recorder != nullptr) parts_.recorder->flush();
   const auto folder = parts_.run_folder / "checkpoints";
   TrainingState state{step_,
                       optimizer_.updates,
