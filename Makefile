@@ -3,9 +3,9 @@
 # One line a target; the work is in cmake/scripts and launcher/demo.sh.
 help: ; @cmake/scripts/help.sh
 setup: ; @cmake/scripts/setup.sh
-build: setup ; @cmake/scripts/build.sh release
+build: setup ; @cmake/scripts/build.sh release limewash
 demo: build ; @launcher/demo.sh
-test: build ; @cmake/scripts/test.sh release
+test: setup ; @cmake/scripts/build.sh release && cmake/scripts/test.sh release
 verify: setup ; @cmake/scripts/build.sh sanitize && cmake/scripts/test.sh sanitize
 bench: build ; @cmake/scripts/bench.sh
 format: setup ; @git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -r clang-format-14 -i

@@ -4,8 +4,9 @@ add_library(limewash_options INTERFACE)
 target_compile_options(limewash_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wsuggest-override
   -Wimplicit-fallthrough
-  # GCC 12 warns of its own <regex>/<optional> code in Release, and of c10's alignment hints.
-  -Wno-maybe-uninitialized -Wno-interference-size
+  # GCC 12 warns of its own <regex>/<optional> code in Release, of `"text" + string` (GCC bug 105651),
+  # and of c10's alignment hints.
+  -Wno-maybe-uninitialized -Wno-restrict -Wno-interference-size
   $<$<BOOL:${LIMEWASH_WERROR}>:-Werror>
   $<$<BOOL:${LIMEWASH_SANITIZE}>:-fsanitize=address,undefined -fno-omit-frame-pointer
     -fno-sanitize-recover=undefined>)

@@ -1,7 +1,10 @@
 #!/bin/sh
-# Configures where needed and builds a preset:   build.sh PRESET
+# Configures where needed and builds a preset, tests included, or only the targets named:
+#   build.sh PRESET [TARGET...]
 set -eu
 cd "$(dirname "$0")/../.."
+preset=$1
+shift
 # build.ninja reruns CMake by itself when a CMake file changes.
-[ -f "build/$1/build.ninja" ] || cmake --preset "$1"
-cmake --build --preset "$1"
+[ -f "build/$preset/build.ninja" ] || cmake --preset "$preset"
+cmake --build --preset "$preset" ${1:+--target "$@"}

@@ -4,7 +4,7 @@ cat <<'TEXT'
 make setup    install what limewash needs: Debian packages, and .venv with LibTorch and MLflow
 make build    build/release/launcher/limewash
 make demo     render rooms, train on two ranks, measure, and show it on an MLflow server
-make test     every test, and what was left out
+make test     build and run every test, and say what was left out
 make verify   the same under AddressSanitizer and UndefinedBehaviorSanitizer
 make bench    training speed on this machine, as JSON
 make format   clang-format over every C++ file
