@@ -28,7 +28,7 @@ def parse():
     parser.add_argument("--wide-paints", type=int, default=4, help="further paints of each room, of any colour")
     parser.add_argument("--vae-steps", type=int, default=4000)
     parser.add_argument("--decoder-steps", type=int, default=2000, help="of the decoder alone, after the rest of the VAE")
-    parser.add_argument("--unet-steps", type=int, default=8000)
+    parser.add_argument("--unet-steps", type=int, default=4000)
     parser.add_argument("--vae", help="take the autoencoder from this model folder instead of training it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="part of the result, as the seed is")
