@@ -1,11 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test verify bench format
+.PHONY: help setup build demo test verify parity bench format
 # One line a target; the work is in cmake/scripts and launcher/demo.sh.
 help: ; @cmake/scripts/help.sh
 setup: ; @cmake/scripts/setup.sh
 build: setup ; @cmake/scripts/build.sh release limewash
 demo: build ; @launcher/demo.sh
 test: setup ; @cmake/scripts/build.sh release && cmake/scripts/test.sh release
-verify: setup ; @cmake/scripts/build.sh sanitize && cmake/scripts/test.sh sanitize
+verify: setup ; @cmake/scripts/verify.sh
+parity: setup ; @cmake/scripts/build.sh release limewash adamw_steps && cmake/scripts/parity.sh
 bench: build ; @cmake/scripts/bench.sh
 format: setup ; @git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -r clang-format-14 -i

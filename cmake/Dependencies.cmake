@@ -17,7 +17,7 @@ pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 include(CTest)
 if(BUILD_TESTING)
   find_package(GTest REQUIRED)
-  include(GoogleTest)
+
 endif()
 
 # OpenCV's and HDF5's Debian packages give variables, or targets without include folders marked as system.

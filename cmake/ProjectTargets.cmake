@@ -56,8 +56,8 @@ function(limewash_test NAME)
   if(ARG_TORCH)
     limewash_use_torch(${NAME}_tests)
   endif()
-  # PRE_TEST: the build must not run a binary that looks for a GPU.
-  # Each test carries its folder as a label.
-  gtest_discover_tests(${NAME}_tests DISCOVERY_MODE PRE_TEST TEST_PREFIX "${NAME}."
-    PROPERTIES LABELS ${NAME} TIMEOUT 300)
+  # One CTest test an executable: loading LibTorch takes longer than most tests. One thread, since
+  # several executables run side by side.
+  add_test(NAME ${NAME} COMMAND ${NAME}_tests --gtest_brief=1)
+  set_tests_properties(${NAME} PROPERTIES LABELS ${NAME} TIMEOUT 900 ENVIRONMENT "OMP_NUM_THREADS=1")
 endfunction()

@@ -146,11 +146,11 @@ class PieceMaker {
   }
 
   void add_embeddings(int64_t i, const std::vector<Image>& swatches, const std::string& photo) {
-    if (shape_.embedding == 0) return;
-    float* embeddings = &piece_.embedding[at(i, shape_.recolorings * shape_.embedding)];
+    if (shape_.embedding() == 0) return;
+    float* embeddings = &piece_.embedding[at(i, shape_.recolorings * shape_.embedding())];
     encoders_.encode_references(swatches, embeddings);
     const auto finite = [](float value) { return std::isfinite(value); };
-    if (!std::all_of(embeddings, embeddings + shape_.recolorings * shape_.embedding, finite))
+    if (!std::all_of(embeddings, embeddings + shape_.recolorings * shape_.embedding(), finite))
       throw InputError("the reference embeddings of photo " + photo + " are not finite");
   }
 

@@ -41,7 +41,7 @@ LatentShape shape_of(const Dataset& dataset,
           encoders.latent_channels,
           dataset.height() / scale,
           dataset.width() / scale,
-          encoders.embedding_size};
+          encoders.embedding_shape};
 }
 
 /// Hex over everything that shapes the numbers.
@@ -55,9 +55,10 @@ std::string fingerprint_of(const Dataset& dataset,
                              static_cast<int64_t>(options.seed),
                              encoders.latent_channels,
                              encoders.downscale,
-                             encoders.embedding_size,
                              encoders.swatch_size};
   hasher.values(std::span<const int64_t>(numbers));
+  hasher.values(std::span<const int64_t>(encoders.embedding_shape));
+  hasher.text(encoders.embedding_kind);
   hasher.text(dataset.fingerprint());
   hasher.text(encoders.fingerprint);
   for (const auto& [key, value] : config::flatten(options.reference)) {
@@ -223,6 +224,10 @@ int64_t LatentCache::latent_height() const {
 
 int64_t LatentCache::latent_width() const {
   return impl_->shape.width;
+}
+
+const std::vector<int64_t>& LatentCache::embedding_shape() const {
+  return impl_->shape.embedding_shape;
 }
 
 CachedSample LatentCache::sample(int64_t index, int64_t k) const {

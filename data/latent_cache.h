@@ -23,12 +23,14 @@ namespace limewash::data {
 struct Encoders {
   std::string fingerprint;  ///< of the encoders' weights and configs
   int64_t latent_channels = 4;
-  int64_t downscale = 8;       ///< pixels per latent
-  int64_t embedding_size = 0;  ///< of a reference
+  int64_t downscale = 8;  ///< pixels per latent
+  /// Of one reference's embedding: [E], or [P, E] for P hidden states; empty: none is made.
+  std::vector<int64_t> embedding_shape;
+  std::string embedding_kind;  ///< which output of the encoder it is
   int64_t swatch_size = 224;   ///< pixels of the reference image
   /// Images of one size -> scaled latent mean and deviation, each [N, C, h, w].
   std::function<void(std::span<const Image> images, float* mean, float* deviation)> encode_images;
-  /// Reference images -> embeddings [N, embedding_size].
+  /// Reference images -> embeddings [N, ...embedding_shape].
   std::function<void(std::span<const Image> swatches, float* embeddings)> encode_references;
 };
 
@@ -44,7 +46,7 @@ struct CachedSample {
   std::span<const float> hole;       ///< [C, h, w]: the mean of the filled photo's latents
   std::span<const float> mask;       ///< [h, w], 1 = hole
   std::span<const float> core;       ///< [h, w], share of the pixel that is core
-  std::span<const float> embedding;  ///< [embedding_size]
+  std::span<const float> embedding;  ///< [...embedding_shape]
   Rgb color{};                       ///< the colour asked for, sRGB
   std::shared_ptr<const void>
       owner;  ///< keeps the spans alive when the cache is too large for memory
@@ -65,6 +67,7 @@ class LatentCache {
   int64_t size() const;
   int64_t latent_height() const;
   int64_t latent_width() const;
+  const std::vector<int64_t>& embedding_shape() const;
   CachedSample sample(int64_t index, int64_t k) const;
   /// Least-squares affine map from scaled latents to sRGB in [0, 1] of the area-scaled targets:
   /// row-major [C + 1, 3], the last row the offset. Fitted over all cached targets in a fixed

@@ -17,6 +17,13 @@ std::span<const float> slice(const std::vector<float>& values, int64_t index, in
                                                 static_cast<size_t>(size));
 }
 
+/// [count, K, ...embedding_shape]
+std::vector<int64_t> embedding_sizes(const LatentShape& shape, int64_t count) {
+  std::vector<int64_t> sizes{count, shape.recolorings};
+  sizes.insert(sizes.end(), shape.embedding_shape.begin(), shape.embedding_shape.end());
+  return sizes;
+}
+
 /// A temporary name that no other process on any host takes.
 std::filesystem::path temporary_name(const std::filesystem::path& path) {
   std::random_device device;
@@ -35,7 +42,7 @@ LatentPiece::LatentPiece(const LatentShape& piece_shape, int64_t first_sample, i
       hole(static_cast<size_t>(samples * shape.latent())),
       mask(static_cast<size_t>(samples * shape.plane())),
       core(mask.size()),
-      embedding(static_cast<size_t>(samples * shape.recolorings * shape.embedding)),
+      embedding(static_cast<size_t>(samples * shape.recolorings * shape.embedding())),
       color(static_cast<size_t>(samples * shape.recolorings * 3)),
       fit(shape.channels) {}
 
@@ -47,7 +54,7 @@ CachedSample LatentPiece::view(int64_t sample, int64_t k) const {
   view.hole = slice(hole, sample, shape.latent());
   view.mask = slice(mask, sample, shape.plane());
   view.core = slice(core, sample, shape.plane());
-  view.embedding = slice(embedding, row, shape.embedding);
+  view.embedding = slice(embedding, row, shape.embedding());
   std::copy_n(&color[static_cast<size_t>(row * 3)], 3, view.color.begin());
   return view;
 }
@@ -93,7 +100,7 @@ void write_piece(const std::filesystem::path& path,
     floats("hole", {n, shape.channels, h, w}, piece.hole);
     floats("mask", {n, h, w}, piece.mask);
     floats("core", {n, h, w}, piece.core);
-    if (shape.embedding > 0) floats("embedding", {n, k, shape.embedding}, piece.embedding);
+    if (shape.embedding() > 0) floats("embedding", embedding_sizes(shape, n), piece.embedding);
     floats("color", {n, k, 3}, piece.color);
     file.dataset("checksum", Hdf5Type::kUint64, {n, k + 1}, checksums.data());
     const int64_t c = shape.channels + 1;
@@ -141,7 +148,7 @@ LatentPieceFile::LatentPieceFile(std::filesystem::path path,
   hole_ = floats("hole", {count, c, h, w});
   mask_ = floats("mask", {count, h, w});
   core_ = floats("core", {count, h, w});
-  if (shape.embedding > 0) embedding_ = floats("embedding", {count, k, shape.embedding});
+  if (shape.embedding() > 0) embedding_ = floats("embedding", embedding_sizes(shape, count));
   color_ = floats("color", {count, k, 3});
   checksums_ =
       reader.read_all<uint64_t>(reader.array("checksum", Hdf5Type::kUint64, {count, k + 1}));

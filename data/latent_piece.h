@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@ inline constexpr int64_t kSamplesOfPiece = 64;
 
 /// The sizes of everything in a piece.
 struct LatentShape {
-  int64_t recolorings = 0, channels = 0, height = 0, width = 0, embedding = 0;
+  int64_t recolorings = 0, channels = 0, height = 0, width = 0;
+  std::vector<int64_t> embedding_shape;  ///< of one reference; empty: none
 
   int64_t plane() const {
     return height * width;
@@ -26,9 +28,15 @@ struct LatentShape {
   int64_t latent() const {
     return channels * plane();
   }
+  /// Values of one reference's embedding.
+  int64_t embedding() const {
+    if (embedding_shape.empty()) return 0;
+    return std::accumulate(
+        embedding_shape.begin(), embedding_shape.end(), int64_t{1}, std::multiplies<>());
+  }
   /// float32 values of one sample.
   int64_t values() const {
-    return recolorings * (2 * latent() + embedding + 3) + latent() + 2 * plane();
+    return recolorings * (2 * latent() + embedding() + 3) + latent() + 2 * plane();
   }
 };
 
@@ -41,7 +49,7 @@ struct LatentPiece {
   std::vector<float> target_mean, target_deviation;  ///< [count, K, C, h, w]
   std::vector<float> hole;                           ///< [count, C, h, w]
   std::vector<float> mask, core;                     ///< [count, h, w]
-  std::vector<float> embedding;                      ///< [count, K, D]
+  std::vector<float> embedding;                      ///< [count, K, ...embedding_shape]
   std::vector<float> color;                          ///< [count, K, 3]
   AffineFit fit;                                     ///< over this piece's targets
 

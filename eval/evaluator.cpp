@@ -30,7 +30,7 @@ constexpr int64_t kGridPhotos = 8;
 struct Batch {
   int64_t first = 0, count = 0;    ///< of the plan
   inference::Condition condition;  ///< without the reference, which depends on the adapter
-  at::Tensor image_embeds;         ///< [count, E] of the asked colours
+  std::vector<data::Rgb> colors;   ///< asked for, [count]
 };
 
 /// A sample in memory for all paintings of its photo.
@@ -93,11 +93,14 @@ struct Evaluator::Impl {
   data::ReferenceOptions reference;
   EvaluationOptions options;
   Communicator& communicator;
+  models::ReferenceFeatures features;
   std::vector<PlannedPainting> plan;
   std::vector<Batch> batches;       ///< this rank's, in order
   std::map<int64_t, Photo> photos;  ///< by index into the dataset
   std::map<int64_t, data::Image>
       targets;  ///< exact repaint of this rank's procedural paintings, by index
+  std::map<data::Rgb, at::Tensor> features_of_color;  ///< [1, ...], of the swatches so far
+  at::Tensor dropped_features;                        ///< [1, ...]
 
   int64_t num_batches() const {
     return (static_cast<int64_t>(plan.size()) + options.batch - 1) / options.batch;
@@ -107,6 +110,9 @@ struct Evaluator::Impl {
   }
   void prepare_batch(int64_t index, const at::Tensor& text);
   at::Tensor encode_colors(std::span<const data::Rgb> colors);
+  void set_reference(inference::Condition& condition,
+                     models::Adapter* adapter,
+                     std::span<const data::Rgb> colors);
   data::Image target_of(int64_t painting) const;
   Metrics measure(int64_t painting, const data::Image& output) const;
 
@@ -166,20 +172,35 @@ void Evaluator::Impl::prepare_batch(int64_t index, const at::Tensor& text) {
   }
   batch.condition.noise = torch::stack(noise).to(latents.device());
   batch.condition.text = text.to(latents.device());
-  batch.image_embeds = encode_colors(colors);
+  batch.colors = std::move(colors);
   batches.push_back(std::move(batch));
 }
 
+/// Each colour is encoded once and alone, so that its features depend on nothing else.
 at::Tensor Evaluator::Impl::encode_colors(std::span<const data::Rgb> colors) {
-  std::vector<data::Image> swatches;
+  std::vector<at::Tensor> rows;
   for (const data::Rgb& color : colors) {
-    swatches.push_back(data::render_swatch(reference,
-                                           color,
-                                           inference::kSwatchSize,
-                                           RandomStream(0, Purpose::kSwatch, 0, 0),
-                                           /*exact=*/true));
+    at::Tensor& known = features_of_color[color];
+    if (!known.defined()) {
+      const data::Image swatch = data::render_swatch(reference,
+                                                     color,
+                                                     inference::kSwatchSize,
+                                                     RandomStream(0, Purpose::kSwatch, 0, 0),
+                                                     /*exact=*/true);
+      known = inference::encode_reference_images(base, {&swatch, 1}, features);
+    }
+    rows.push_back(known);
   }
-  return inference::encode_reference_images(base, swatches);
+  return torch::cat(rows);
+}
+
+void Evaluator::Impl::set_reference(inference::Condition& condition,
+                                    models::Adapter* adapter,
+                                    std::span<const data::Rgb> colors) {
+  if (adapter == nullptr) return inference::set_reference(condition, nullptr, {}, {});
+  if (!dropped_features.defined())
+    dropped_features = models::encode_dropped_reference(base, features);
+  inference::set_reference(condition, adapter, encode_colors(colors), dropped_features);
 }
 
 /// The photo itself for the wall's own colour, else repainted: exactly for a procedural room.
@@ -260,8 +281,10 @@ Evaluator::Evaluator(models::BaseModel& base,
                      const data::Dataset& dataset,
                      const data::ReferenceOptions& reference,
                      const EvaluationOptions& options,
-                     Communicator& communicator)
-    : impl_(new Impl{base, dataset, reference, options, communicator, {}, {}, {}, {}}) {
+                     Communicator& communicator,
+                     models::ReferenceFeatures features)
+    : impl_(new Impl{
+          base, dataset, reference, options, communicator, features, {}, {}, {}, {}, {}, {}}) {
   if (dataset.size() == 0) {
     throw InputError(dataset.folder().string() + ": no sample to evaluate on");
   }
@@ -284,14 +307,13 @@ std::optional<EvaluationResult> Evaluator::evaluate(int64_t step,
   Impl& impl = *impl_;
   const inference::SamplerOptions sampler{impl.options.steps, impl.options.guidance};
   const std::vector<int64_t> shown = pick_for_grid(impl.plan, kGridPhotos);
-  const auto measured =
-      impl.measure_all("evaluate step " + std::to_string(step),
-                       [&](const Batch& batch) {
-                         inference::Condition condition = batch.condition;
-                         inference::set_reference(condition, adapter, batch.image_embeds);
-                         return inference::paint(impl.base, sampler, condition);
-                       },
-                       {shown.begin(), shown.end()});
+  const auto measured = impl.measure_all("evaluate step " + std::to_string(step),
+                                         [&](const Batch& batch) {
+                                           inference::Condition condition = batch.condition;
+                                           impl.set_reference(condition, adapter, batch.colors);
+                                           return inference::paint(impl.base, sampler, condition);
+                                         },
+                                         {shown.begin(), shown.end()});
   if (!measured) return std::nullopt;
 
   const Aggregate figures = aggregate(measured->records);
@@ -326,7 +348,7 @@ std::optional<Controls> Evaluator::controls(models::Adapter& adapter) {
                            colors.push_back(impl.plan[other[i] < 0 ? i : other[i]].asked);
                          }
                          inference::Condition condition = batch.condition;
-                         inference::set_reference(condition, &adapter, impl.encode_colors(colors));
+                         impl.set_reference(condition, &adapter, colors);
                          auto pictures = inference::paint(impl.base, sampler, condition);
                          // No other colour to ask for: missing.
                          for (int64_t i = 0; pictures && i < batch.count; ++i) {

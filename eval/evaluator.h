@@ -39,14 +39,16 @@ struct Controls {
 
 class Evaluator {
  public:
-  /// Encode photos, holes and references once. All ranks call it; each keeps its share: painting p
+  /// Encode photos, holes and references once, the references as `features` (the adapter's
+  /// reference_features). All ranks call it; each keeps its share: painting p
   /// belongs to batch p / options.batch, batch b to rank b % size, so that the figures do not
   /// depend on the number of ranks. `base`, `dataset` and `communicator` must outlive it.
   Evaluator(models::BaseModel& base,
             const data::Dataset& dataset,
             const data::ReferenceOptions& reference,
             const EvaluationOptions& options,
-            Communicator& communicator);
+            Communicator& communicator,
+            models::ReferenceFeatures features = models::ReferenceFeatures::kImageEmbeds);
   ~Evaluator();
 
   /// Paint with `adapter` and measure. nullptr: the base alone; an adapter that is installed in the

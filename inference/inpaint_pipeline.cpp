@@ -119,14 +119,16 @@ EncodedHoles encode_holes(models::BaseModel& base,
   return {masks_to_latents(holes, downscale).to(device), latents.to(device)};
 }
 
-at::Tensor encode_reference_images(models::BaseModel& base, std::span<const data::Image> images) {
+at::Tensor encode_reference_images(models::BaseModel& base,
+                                   std::span<const data::Image> images,
+                                   models::ReferenceFeatures features) {
   const torch::NoGradGuard no_gradients;
   const at::Tensor rgb = images_to_bytes(images)
                              .permute({0, 3, 1, 2})
                              .to(device_of(*base.image_encoder), torch::kFloat32)
                              .div_(255.0)
                              .contiguous();
-  return models::encode_reference(base, rgb).to(device_of(*base.unet));
+  return models::encode_reference(base, rgb, features).to(device_of(*base.unet));
 }
 
 std::vector<data::Image> decode_images(models::BaseModel& base, const at::Tensor& latents) {
@@ -148,16 +150,18 @@ at::Tensor painting_noise(
   return noise;
 }
 
-void set_reference(Condition& condition, models::Adapter* adapter, const at::Tensor& image_embeds) {
+void set_reference(Condition& condition,
+                   models::Adapter* adapter,
+                   const at::Tensor& features,
+                   const at::Tensor& dropped_features) {
   if (adapter == nullptr) {
     condition.reference = at::Tensor();
     condition.dropped_reference = at::Tensor();
     return;
   }
   const torch::NoGradGuard no_gradients;
-  condition.reference = adapter->project_reference(image_embeds);
-  condition.dropped_reference =
-      adapter->project_reference(torch::zeros_like(image_embeds.slice(0, 0, 1)));
+  condition.reference = adapter->project_reference(features);
+  condition.dropped_reference = adapter->project_reference(dropped_features.to(features.device()));
 }
 
 std::optional<std::vector<data::Image>> paint(models::BaseModel& base,
@@ -194,7 +198,11 @@ std::optional<std::vector<data::Image>> paint(models::BaseModel& base,
   condition.noise = torch::stack(noise).to(holes.hole_latents.device());
   condition.text = models::encode_empty_prompt(base).to(holes.hole_latents.device());
   if (adapter != nullptr) {
-    set_reference(condition, adapter, encode_reference_images(base, references));
+    const models::ReferenceFeatures features = adapter->reference_features();
+    set_reference(condition,
+                  adapter,
+                  encode_reference_images(base, references, features),
+                  models::encode_dropped_reference(base, features));
   }
   return paint(base, sampler, condition);
 }

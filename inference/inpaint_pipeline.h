@@ -42,8 +42,11 @@ EncodedHoles encode_holes(models::BaseModel& base,
                           std::span<const data::Image> photos,
                           std::span<const data::Mask> walls);
 
-/// Reference images of one size -> image_embeds [N, E].
-at::Tensor encode_reference_images(models::BaseModel& base, std::span<const data::Image> images);
+/// Reference images of one size -> image_embeds [N, E] or penultimate hidden states [N, P, C].
+at::Tensor encode_reference_images(
+    models::BaseModel& base,
+    std::span<const data::Image> images,
+    models::ReferenceFeatures features = models::ReferenceFeatures::kImageEmbeds);
 /// Scaled latents [N, C, h, w] -> N images.
 std::vector<data::Image> decode_images(models::BaseModel& base, const at::Tensor& latents);
 /// Through the VAE and back: what no adapter can beat.
@@ -54,10 +57,13 @@ std::vector<data::Image> round_trip(models::BaseModel& base, std::span<const dat
 at::Tensor painting_noise(
     uint64_t seed, const std::string& name, int64_t channels, int64_t height, int64_t width);
 
-/// Set `reference` and `dropped_reference` of a condition from image_embeds [N, E]. A dropped
-/// reference is the projected zero embedding, as IP-Adapter's base kind trains it. Without an
-/// adapter both stay undefined.
-void set_reference(Condition& condition, models::Adapter* adapter, const at::Tensor& image_embeds);
+/// Set `reference` and `dropped_reference` of a condition from the features of the references
+/// [N, ...] and of a dropped one [1, ...] (models::encode_dropped_reference). Without an adapter
+/// both stay undefined.
+void set_reference(Condition& condition,
+                   models::Adapter* adapter,
+                   const at::Tensor& features,
+                   const at::Tensor& dropped_features);
 
 /// Sample and decode, without gradients. nullopt when a stop was requested meanwhile.
 std::optional<std::vector<data::Image>> paint(models::BaseModel& base,

@@ -1,11 +1,13 @@
-// model run, model info.
+// model run, model info, model tokenize.
 
 #include <cstdio>
+#include <iostream>
 
 #include <CLI/CLI.hpp>
 
 #include "launcher/commands.h"
 #include "models/model_run.h"
+#include "models/model_tokenize.h"
 #include "runtime/threads.h"
 
 namespace limewash::launcher {
@@ -13,7 +15,10 @@ namespace limewash::launcher {
 namespace {
 
 struct ModelFlags {
-  std::string part, model, adapter, inputs, outputs;
+  std::string part, model, inputs, outputs;
+  std::vector<std::string> adapters;
+  models::ModelRunOptions options;
+  models::TokenizeOptions tokenize;
   bool json = false;
 };
 
@@ -32,21 +37,35 @@ void add_model(CLI::App& app, Action& action) {
   run->add_option("--model", flags->model, "A diffusers folder, or the folder of the one network")
       ->required();
   run->add_option("--adapter",
-                  flags->adapter,
-                  "Folder of pytorch_lora_weights.safetensors and ip_adapter.safetensors");
+                  flags->adapters,
+                  "A folder of adapter files, a checkpoint or a run; or one file: a LoRA of any "
+                  "layout, an IP-Adapter (.safetensors, .bin); several times for several "
+                  "IP-Adapters")
+      ->allow_extra_args(false);
   run->add_option("--inputs",
                   flags->inputs,
                   "safetensors file, tensors named as diffusers names its arguments")
       ->required();
   run->add_option("--outputs", flags->outputs, "safetensors file to write")->required();
+  run->add_option("--precision", flags->options.precision, "Of weights and activations")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  run->add_flag("--gradients",
+                flags->options.gradients,
+                "unet with --adapter: also back-propagate the input grad_sample; outputs "
+                "grad.NAME for each tensor of the adapter");
   run->footer(
       "Example: limewash model run unet --model models/limewash-tiny --inputs x.safetensors "
       "--outputs y.safetensors");
   run->callback([flags, &action] {
     action = [flags] {
       configure_threads(0, 1);
-      models::run_model_part(
-          flags->part, flags->model, flags->adapter, flags->inputs, flags->outputs);
+      models::run_model_part(flags->part,
+                             flags->model,
+                             {flags->adapters.begin(), flags->adapters.end()},
+                             flags->inputs,
+                             flags->outputs,
+                             flags->options);
       return 0;
     };
   });
@@ -60,6 +79,24 @@ void add_model(CLI::App& app, Action& action) {
       const auto text = flags->json ? models::model_info_json(flags->model)
                                     : models::model_info_text(flags->model);
       std::printf("%s\n", text.c_str());
+      return 0;
+    };
+  });
+
+  auto* tokenize = model->add_subcommand("tokenize", "The token ids of texts from standard input");
+  tokenize
+      ->add_option("--model", flags->model, "A diffusers folder, or the folder of its tokenizer")
+      ->required();
+  tokenize->add_flag("--json", flags->tokenize.json, "Each line is a JSON string");
+  tokenize->add_flag("--padded",
+                     flags->tokenize.padded,
+                     "Add start token, end token and padding, as the text encoder takes them");
+  tokenize->footer(
+      "Each line is a text, and gives a line with a JSON list of ids.\n"
+      "Example: echo 'a sage wall' | limewash model tokenize --model models/limewash-tiny");
+  tokenize->callback([flags, &action] {
+    action = [flags] {
+      models::tokenize_lines(flags->model, flags->tokenize, std::cin, std::cout);
       return 0;
     };
   });

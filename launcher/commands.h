@@ -37,6 +37,8 @@ void add_prepare(CLI::App& app, Action& action);
 void add_train(CLI::App& app, Action& action);
 void add_launch(CLI::App& app, Action& action, const std::string& program);
 void add_model(CLI::App& app, Action& action);
+void add_import(CLI::App& app, Action& action);
+void add_export(CLI::App& app, Action& action);
 void add_runs(CLI::App& app, Action& action);
 
 }  // namespace limewash::launcher

@@ -8,6 +8,7 @@ void RunOptions::describe(config::Fields& fields) {
   fields.field("name", name, "the run's name");
   fields.field("output", output, "folder of all runs");
   fields.field("seed", seed, "of every random draw", {0, std::numeric_limits<int64_t>::max()});
+  fields.choice("precision", precision, {"fp32", "bf16"}, "of frozen weights and activations");
   fields.field(
       "threads", threads, "of one rank; 0: the host's cores shared by its ranks", {0, 4096});
 }
@@ -58,6 +59,12 @@ void Config::validate_training() const {
   checkpoint.validate();
   evaluation.validate();
   tracking.validate();
+  if (training.stage == "lora" && adapter.ip_adapter.kind != "none" && base.ip_adapter.empty()) {
+    throw ConfigError("training.stage is lora and adapter.ip_adapter.kind is " +
+                      adapter.ip_adapter.kind +
+                      ": a new IP-Adapter would stay untrained; expected base.ip_adapter, a file "
+                      "to start from, or adapter.ip_adapter.kind = none");
+  }
   if (data.train.empty())
     throw ConfigError("data.train = '': expected the folder of a prepared dataset");
 }
@@ -69,10 +76,12 @@ struct Trajectory {
   Config config;
   void describe(config::Fields& fields) {
     fields.field("seed", config.run.seed, "");
+    fields.field("precision", config.run.precision, "");
     fields.field("recolorings", config.data.recolorings, "");
     fields.section("reference", config.reference);
     fields.section("adapter", config.adapter);
-    config.training.stop_at = 0;  // ends an attempt, not the run
+    config.training.stop_at = 0;                     // ends an attempt, not the run
+    config.training.gradient_checkpointing = false;  // the same gradients in less memory
     fields.section("training", config.training);
     fields.section("loss", config.loss);
     fields.section("optimizer", config.optimizer);

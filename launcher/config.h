@@ -21,7 +21,8 @@ struct RunOptions {
   std::string name = "default";
   std::string output = "runs";  ///< the run's folder is OUTPUT/NAME
   int64_t seed = 42;
-  int64_t threads = 0;  ///< of one rank; 0: this host's cores shared by its ranks
+  std::string precision = "fp32";  ///< fp32 | bf16: of frozen weights and activations
+  int64_t threads = 0;             ///< of one rank; 0: this host's cores shared by its ranks
   void describe(config::Fields& fields);
   void validate() const;
 };

@@ -4,6 +4,9 @@
 #include <torch/torch.h>
 
 #include "data/latent_cache.h"
+#include "models/adapter_files.h"
+#include "models/fingerprint.h"
+#include "models/precision.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "trainer/run_summary.h"
@@ -44,7 +47,7 @@ void copy_out(const at::Tensor& tensor, float* out) {
   std::copy_n(contiguous.data_ptr<float>(), contiguous.numel(), out);
 }
 
-data::Encoders make_encoders(models::BaseModel& base) {
+data::Encoders make_encoders(models::BaseModel& base, models::ReferenceFeatures features) {
   torch::NoGradGuard no_grad;
   data::Encoders encoders;
   encoders.fingerprint = base.fingerprint;
@@ -52,7 +55,8 @@ data::Encoders make_encoders(models::BaseModel& base) {
   const auto probe = models::encode_pixels(base, torch::zeros({1, 3, 64, 64})).first;
   encoders.latent_channels = probe.size(1);
   encoders.downscale = 64 / probe.size(2);
-  encoders.embedding_size = models::encode_reference(base, torch::zeros({1, 3, 224, 224})).size(1);
+  encoders.embedding_shape = models::encode_dropped_reference(base, features)[0].sizes().vec();
+  encoders.embedding_kind = models::reference_features_name(features);
   encoders.encode_images = [&base](
                                std::span<const data::Image> images, float* mean, float* deviation) {
     torch::NoGradGuard inner;
@@ -60,11 +64,28 @@ data::Encoders make_encoders(models::BaseModel& base) {
     copy_out(means, mean);
     copy_out(deviations, deviation);
   };
-  encoders.encode_references = [&base](std::span<const data::Image> swatches, float* embeddings) {
+  encoders.encode_references = [&base, features](std::span<const data::Image> swatches,
+                                                 float* embeddings) {
     torch::NoGradGuard inner;
-    copy_out(models::encode_reference(base, to_tensor(swatches)), embeddings);
+    copy_out(models::encode_reference(base, to_tensor(swatches), features), embeddings);
   };
   return encoders;
+}
+
+/// What a resumed run must have the same: the configuration that shapes the trajectory, and the
+/// file that it starts from.
+std::string identity_yaml(const Config& config) {
+  std::string text = config.trajectory_yaml();
+  if (!config.base.ip_adapter.empty()) {
+    text +=
+        "base.ip_adapter: " + models::fingerprint_files({{"ip_adapter", config.base.ip_adapter}}) +
+        "\n";
+  }
+  if (!config.base.lora.empty()) {
+    const auto file = models::locate_adapter(config.base.lora).lora;
+    text += "base.lora: " + models::fingerprint_files({{"lora", file}}) + "\n";
+  }
+  return text;
 }
 
 void record_start(tracking::RunRecorder& recorder,
@@ -121,9 +142,13 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
     recorder->artifact("config.yaml", "");
   }
 
-  auto base = models::load_base_model(config.base);
-  const auto encoders = make_encoders(base);
+  auto base = models::load_base_model(config.base, models::compute_type(config.run.precision));
+  const auto features = config.adapter.ip_adapter.reference_features();
+  const auto encoders = make_encoders(base, features);
   const auto seed = static_cast<uint64_t>(config.run.seed);
+  models::Adapter adapter(base.unet, config.adapter, encoders.embedding_shape.back(), seed);
+  if (!config.base.ip_adapter.empty()) adapter.load_ip_adapter(config.base.ip_adapter);
+  if (!config.base.lora.empty()) adapter.load_lora(config.base.lora);
   const auto cache = data::LatentCache::open(
       train, {config.data.recolorings, seed, config.reference}, encoders, communicator);
   if (communicator.agree_any(cache == nullptr)) {
@@ -131,13 +156,12 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
     return kExitStopped;
   }
 
-  models::Adapter adapter(base.unet, config.adapter, encoders.embedding_size, seed);
   std::unique_ptr<data::Dataset> validation;
   std::unique_ptr<eval::Evaluator> evaluator;
   if (!config.data.validation.empty() && config.evaluation.every > 0) {
     validation = std::make_unique<data::Dataset>(config.data.validation);
     evaluator = std::make_unique<eval::Evaluator>(
-        base, *validation, config.reference, config.evaluation, communicator);
+        base, *validation, config.reference, config.evaluation, communicator, features);
     if (recorder) {
       recorder->dataset("validation",
                         validation->folder().filename().string(),
@@ -157,7 +181,7 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
        recorder.get(),
        folder,
        config::to_yaml(config),
-       config.trajectory_yaml(),
+       identity_yaml(config),
        {{"limewash.hole", config.reference.hole}, {"limewash.base", base.name}},
        config.data.recolorings,
        seed});

@@ -1,6 +1,5 @@
 #pragma once
-// What limewash trains: a LoRA on the UNet's linear layers and an IP-Adapter that carries the
-// reference.
+// What limewash trains: a LoRA on the UNet's layers and an IP-Adapter that carries the reference.
 
 #include <cstdint>
 #include <filesystem>
@@ -11,27 +10,13 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "models/ip_adapter.h"
+#include "models/lora.h"
+#include "models/named_parameter.h"
 #include "models/unet.h"
 #include "runtime/config.h"
 
 namespace limewash::models {
-
-/// `adapter.lora`. Hu et al., "LoRA", 2021; layout and start values follow peft's LoraConfig.
-struct LoraOptions {
-  int64_t rank = 16;  ///< 0: no LoRA
-  double alpha = 16;  ///< scale is alpha / rank
-  std::vector<std::string> targets = {
-      "to_q", "to_k", "to_v", "to_out.0"};  ///< module path suffixes
-  void describe(config::Fields& fields);
-};
-
-/// `adapter.ip_adapter`. Ye et al., "IP-Adapter", 2023.
-struct IpAdapterOptions {
-  std::string kind = "base";  ///< none | base
-  int64_t tokens = 4;
-  double scale = 1.0;
-  void describe(config::Fields& fields);
-};
 
 struct AdapterOptions {
   LoraOptions lora;
@@ -40,17 +25,13 @@ struct AdapterOptions {
   void validate() const;
 };
 
-struct NamedParameter {
-  std::string name;  ///< as in the exported file, unique over LoRA and IP-Adapter
-  at::Tensor tensor;
-};
-
-/// Installs itself into a UNet and owns the trainable tensors. The UNet must outlive it.
+/// LoRA and IP-Adapter together, either of which may be absent. Installs itself into a UNet, which
+/// must outlive it, and owns the trainable tensors.
 class Adapter {
  public:
   /// New weights from (seed, name): LoRA A uniform as peft, B zero; IP k/v copied from the UNet's
-  /// attn2.to_k/to_v; projection as torch.nn.Linear. `image_embedding_size`: the encoder's
-  /// projection_dim.
+  /// attn2.to_k/to_v; projection as published (see IpAdapter). `image_embedding_size`: the last
+  /// size of the reference features.
   Adapter(UNet2DConditionModel unet,
           const AdapterOptions& options,
           int64_t image_embedding_size,
@@ -61,11 +42,21 @@ class Adapter {
   std::vector<NamedParameter> lora_parameters();
   std::vector<NamedParameter> ip_adapter_parameters();
 
-  /// Image embeddings [N, E] -> reference tokens [N, T, D]; undefined tensor when the kind is none.
-  at::Tensor project_reference(const at::Tensor& image_embeds);
+  /// What project_reference takes.
+  ReferenceFeatures reference_features() const;
+  /// Reference features [N, E] or [N, P, E] -> reference tokens [N, T, D]; undefined tensor when
+  /// the kind is none.
+  at::Tensor project_reference(const at::Tensor& features);
 
   /// Switch both parts on or off in the UNet (off: the base alone).
   void set_enabled(bool enabled);
+
+  /// Lora::begin_dropout and end_dropout; nothing without a LoRA.
+  void begin_dropout(uint64_t seed, std::vector<DropoutKey> keys);
+  void end_dropout();
+  /// Lora::merge and unmerge; nothing without a LoRA.
+  void merge_lora();
+  void unmerge_lora();
 
   /// `pytorch_lora_weights.safetensors` (peft keys, `lora_adapter_metadata`) and
   /// `ip_adapter.safetensors`
@@ -73,9 +64,17 @@ class Adapter {
   /// `metadata` is added to both files (hole kind and the like).
   void save(const std::filesystem::path& folder,
             const std::map<std::string, std::string>& metadata) const;
-  /// Copy the weights of those files into this adapter's tensors. Names and shapes must match
-  /// exactly.
-  void load(const std::filesystem::path& folder);
+  /// Copy the weights of those files, or of others that locate_adapter finds, into this adapter's
+  /// tensors. Modules, ranks, scales and shapes must be the same.
+  void load(const std::filesystem::path& path);
+
+  /// Start from a LoRA file or folder of any layout: its weights instead of new ones. Modules,
+  /// ranks and scales must be those of the options; a ConfigError where there is no LoRA.
+  void load_lora(const std::filesystem::path& path);
+
+  /// Start from an IP-Adapter file, `.safetensors` or `.bin`: its weights instead of new ones. Kind
+  /// and shapes must be those of the options; a ConfigError where there is no IP-Adapter.
+  void load_ip_adapter(const std::filesystem::path& file);
 
   const AdapterOptions& options() const;
 
@@ -94,11 +93,13 @@ struct AdapterFiles {
   std::map<std::string, std::string> metadata;
 };
 
-/// Throws InputError when the folder has neither file, or one that Adapter could not represent.
-AdapterFiles inspect_adapter(const std::filesystem::path& folder);
+/// `path`: what locate_adapter takes; `module_paths`: what read_lora takes. Throws InputError when
+/// there is no adapter, or one that Adapter could not represent.
+AdapterFiles inspect_adapter(const std::filesystem::path& path,
+                             const std::vector<std::string>& module_paths = {});
 
-/// An adapter of just that shape with those weights, installed into `unet`.
-std::unique_ptr<Adapter> load_adapter(UNet2DConditionModel unet,
-                                      const std::filesystem::path& folder);
+/// An adapter of just that shape with those weights, installed into `unet`. Several IP-Adapters may
+/// be loaded into one UNet; each takes the next place of its `ip_hidden_states`.
+std::unique_ptr<Adapter> load_adapter(UNet2DConditionModel unet, const std::filesystem::path& path);
 
 }  // namespace limewash::models

@@ -1,5 +1,6 @@
 #include "models/attention.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <torch/torch.h>
@@ -27,45 +28,56 @@ at::Tensor AttentionImpl::split_heads(const at::Tensor& projected) const {
 
 at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
                                   const at::Tensor& encoder_hidden_states,
-                                  const at::Tensor& ip_hidden_states) const {
+                                  at::TensorList ip_hidden_states) const {
   const at::Tensor& context =
       encoder_hidden_states.defined() ? encoder_hidden_states : hidden_states;
   const at::Tensor query = split_heads(to_q->forward(hidden_states));
   at::Tensor attended = at::scaled_dot_product_attention(
       query, split_heads(to_k->forward(context)), split_heads(to_v->forward(context)));
-  if (ip_enabled_ && ip_hidden_states.defined()) {
-    const at::Tensor key = split_heads(at::linear(ip_hidden_states, to_k_ip_));
-    const at::Tensor value = split_heads(at::linear(ip_hidden_states, to_v_ip_));
-    attended = at::add(attended, at::scaled_dot_product_attention(query, key, value), ip_scale_);
+  for (size_t place = 0; place < std::min(ip_attentions_.size(), ip_hidden_states.size());
+       ++place) {
+    const IpAttention& ip = ip_attentions_[place];
+    if (!ip.enabled || !ip.to_k.defined() || !ip_hidden_states[place].defined()) continue;
+    // The IP-Adapter's tensors are fp32 whatever the frozen weights are.
+    const auto type = query.scalar_type();
+    const at::Tensor& tokens = ip_hidden_states[place];  // [N, T, D]
+    const at::Tensor key = split_heads(at::linear(tokens, ip.to_k.to(type)));
+    const at::Tensor value = split_heads(at::linear(tokens, ip.to_v.to(type)));
+    attended = at::add(attended, at::scaled_dot_product_attention(query, key, value), ip.scale);
   }
   return to_out->forward(attended.transpose(1, 2).flatten(2));  // [N, S, C]
 }
 
-void AttentionImpl::install_ip_adapter(at::Tensor to_k_ip, at::Tensor to_v_ip, double scale) {
+size_t AttentionImpl::add_ip_adapter(at::Tensor to_k_ip, at::Tensor to_v_ip, double scale) {
   TORCH_CHECK(to_k_ip.sizes() == to_k->weight.sizes() && to_v_ip.sizes() == to_v->weight.sizes(),
-              "install_ip_adapter: ",
+              "add_ip_adapter: ",
               to_k_ip.sizes(),
               " and ",
               to_v_ip.sizes(),
               " do not fit keys and values of ",
               to_k->weight.sizes());
-  to_k_ip_ = std::move(to_k_ip);
-  to_v_ip_ = std::move(to_v_ip);
-  ip_scale_ = scale;
-  ip_enabled_ = true;
+  const auto free = std::find_if(ip_attentions_.begin(),
+                                 ip_attentions_.end(),
+                                 [](const IpAttention& ip) { return !ip.to_k.defined(); });
+  const auto place = static_cast<size_t>(free - ip_attentions_.begin());
+  if (place == ip_attentions_.size()) ip_attentions_.emplace_back();
+  ip_attentions_[place] = {std::move(to_k_ip), std::move(to_v_ip), scale, true};
+  return place;
 }
 
-void AttentionImpl::remove_ip_adapter() {
-  to_k_ip_ = to_v_ip_ = at::Tensor();
-  ip_enabled_ = false;
+void AttentionImpl::remove_ip_adapter(size_t place) {
+  ip_attentions_.at(place) = {};
+  while (!ip_attentions_.empty() && !ip_attentions_.back().to_k.defined()) {
+    ip_attentions_.pop_back();
+  }
 }
 
-void AttentionImpl::set_ip_adapter_enabled(bool enabled) {
-  ip_enabled_ = enabled && to_k_ip_.defined();
+void AttentionImpl::set_ip_adapter_enabled(size_t place, bool enabled) {
+  ip_attentions_.at(place).enabled = enabled;
 }
 
-bool AttentionImpl::has_ip_adapter() const {
-  return to_k_ip_.defined();
+size_t AttentionImpl::ip_adapter_count() const {
+  return ip_attentions_.size();
 }
 
 FeedForwardImpl::FeedForwardImpl(int64_t dim, int64_t multiplier) {
@@ -96,7 +108,7 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(int64_t dim,
 
 at::Tensor BasicTransformerBlockImpl::forward(at::Tensor hidden_states,
                                               const at::Tensor& encoder_hidden_states,
-                                              const at::Tensor& ip_hidden_states) const {
+                                              at::TensorList ip_hidden_states) const {
   hidden_states = attn1->forward(norm1_->forward(hidden_states)) + hidden_states;
   hidden_states =
       attn2->forward(norm2_->forward(hidden_states), encoder_hidden_states, ip_hidden_states) +

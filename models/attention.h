@@ -3,7 +3,9 @@
 // Shapes: N batch, S image tokens (H * W), L text tokens, T reference tokens, C width, D context
 // width.
 
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
@@ -14,35 +16,43 @@
 
 namespace limewash::models {
 
-/// diffusers' Attention with AttnProcessor2_0, and IPAdapterAttnProcessor2_0 once an IP-Adapter is
-/// installed: attention over the reference's tokens, with the same queries, is added before
-/// `to_out`.
+/// diffusers' Attention with AttnProcessor2_0, and IPAdapterAttnProcessor2_0 once IP-Adapters are
+/// installed: for each of them attention over its reference's tokens, with the same queries, times
+/// its scale, is added before `to_out`.
 class AttentionImpl : public torch::nn::Module {
  public:
   /// `cross_attention_dim` 0: self-attention.
   AttentionImpl(int64_t query_dim, int64_t cross_attention_dim, int64_t heads, int64_t head_dim);
 
   /// `hidden_states` [N, S, C]; `encoder_hidden_states` [N, L, D], undefined for self-attention;
-  /// `ip_hidden_states` [N, T, D] or undefined -> [N, S, C].
+  /// `ip_hidden_states`: [N, T, D] for the IP-Adapter at each place, undefined or left out where it
+  /// has no reference -> [N, S, C].
   at::Tensor forward(const at::Tensor& hidden_states,
                      const at::Tensor& encoder_hidden_states = {},
-                     const at::Tensor& ip_hidden_states = {}) const;
+                     at::TensorList ip_hidden_states = {}) const;
 
-  /// `to_k_ip`, `to_v_ip` [heads * head_dim, D]: the Adapter's tensors, read anew on each call.
-  void install_ip_adapter(at::Tensor to_k_ip, at::Tensor to_v_ip, double scale);
-  void remove_ip_adapter();
-  void set_ip_adapter_enabled(bool enabled);
-  bool has_ip_adapter() const;
+  /// `to_k_ip`, `to_v_ip` [heads * head_dim, D]: the IP-Adapter's own tensors, read anew on each
+  /// call. Returns its place among `ip_hidden_states`: the first free one.
+  size_t add_ip_adapter(at::Tensor to_k_ip, at::Tensor to_v_ip, double scale);
+  void remove_ip_adapter(size_t place);
+  void set_ip_adapter_enabled(size_t place, bool enabled);
+  /// Places taken, up to the last.
+  size_t ip_adapter_count() const;
 
   LoraLinear to_q{nullptr}, to_k{nullptr}, to_v{nullptr}, to_out{nullptr};
 
  private:
   at::Tensor split_heads(const at::Tensor& projected) const;
 
+  /// An IP-Adapter's part; a place that was left has no tensors.
+  struct IpAttention {
+    at::Tensor to_k, to_v;
+    double scale = 1;
+    bool enabled = true;
+  };
+
   int64_t heads_;
-  at::Tensor to_k_ip_, to_v_ip_;
-  double ip_scale_ = 1;
-  bool ip_enabled_ = false;
+  std::vector<IpAttention> ip_attentions_;
 };
 TORCH_MODULE(Attention);
 
@@ -69,7 +79,7 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
                             int64_t cross_attention_dim);
   at::Tensor forward(at::Tensor hidden_states,
                      const at::Tensor& encoder_hidden_states,
-                     const at::Tensor& ip_hidden_states) const;
+                     at::TensorList ip_hidden_states) const;
 
   Attention attn1{nullptr}, attn2{nullptr};
 

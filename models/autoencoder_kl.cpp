@@ -84,9 +84,9 @@ LatentDistribution AutoencoderKLImpl::encode(const at::Tensor& pixels) {
               step,
               ", got ",
               pixels.sizes());
-  at::Tensor moments = encoder_->forward(pixels);
+  at::Tensor moments = encoder_->forward(pixels.to(compute_type()));
   if (quant_conv_) moments = quant_conv_->forward(moments);
-  const auto halves = moments.chunk(2, 1);
+  const auto halves = moments.to(pixels.scalar_type()).chunk(2, 1);
   return {halves[0], at::exp(0.5 * at::clamp(halves[1], -30.0, 20.0))};
 }
 
@@ -96,16 +96,22 @@ at::Tensor AutoencoderKLImpl::decode(const at::Tensor& latents) {
               config_.latent_channels,
               ", h, w], got ",
               latents.sizes());
-  return decoder_->forward(post_quant_conv_ ? post_quant_conv_->forward(latents) : latents);
+  const at::Tensor input = latents.to(compute_type());
+  return decoder_->forward(post_quant_conv_ ? post_quant_conv_->forward(input) : input)
+      .to(latents.scalar_type());
+}
+
+at::ScalarType AutoencoderKLImpl::compute_type() const {
+  return parameters().front().scalar_type();
 }
 
 const AutoencoderKLConfig& AutoencoderKLImpl::config() const {
   return config_;
 }
 
-AutoencoderKL load_autoencoder_kl(const std::filesystem::path& folder) {
+AutoencoderKL load_autoencoder_kl(const std::filesystem::path& folder, at::ScalarType type) {
   AutoencoderKL vae(AutoencoderKLConfig::from_json(folder / "config.json"));
-  load_weights(*vae, find_weights(folder, "diffusion_pytorch_model"), adapt_vae_key);
+  load_weights(*vae, find_weights(folder, "diffusion_pytorch_model"), adapt_vae_key, type);
   return vae;
 }
 

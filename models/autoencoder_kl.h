@@ -40,7 +40,8 @@ struct LatentDistribution {
   at::Tensor std;   ///< [N, C, h, w]
 };
 
-/// diffusers' AutoencoderKL. Weights are unset until they are loaded.
+/// diffusers' AutoencoderKL. Weights are unset until they are loaded. Computes in the type of its
+/// weights; results have the type of the input.
 class AutoencoderKLImpl : public torch::nn::Module {
  public:
   explicit AutoencoderKLImpl(AutoencoderKLConfig config);
@@ -51,6 +52,8 @@ class AutoencoderKLImpl : public torch::nn::Module {
   const AutoencoderKLConfig& config() const;
 
  private:
+  at::ScalarType compute_type() const;
+
   AutoencoderKLConfig config_;
   VaeEncoder encoder_{nullptr};
   VaeDecoder decoder_{nullptr};
@@ -58,7 +61,9 @@ class AutoencoderKLImpl : public torch::nn::Module {
 };
 TORCH_MODULE(AutoencoderKL);
 
-/// Reads `folder`/config.json and the weights beside it: frozen, in eval mode, fp32 on the CPU.
-AutoencoderKL load_autoencoder_kl(const std::filesystem::path& folder);
+/// Reads `folder`/config.json and the weights beside it: frozen, in eval mode, in `type` on the
+/// CPU.
+AutoencoderKL load_autoencoder_kl(const std::filesystem::path& folder,
+                                  at::ScalarType type = at::kFloat);
 
 }  // namespace limewash::models

@@ -3,7 +3,7 @@
 #include <torch/torch.h>
 
 #include "models/fingerprint.h"
-#include "models/prompt_ids.h"
+#include "models/model_folder.h"
 #include "models/weights.h"
 #include "runtime/error.h"
 
@@ -13,6 +13,10 @@ void BaseOptions::describe(config::Fields& fields) {
   fields.field("model", model, "folder of the base model in diffusers' layout");
   fields.field(
       "image_encoder", image_encoder, "folder of the image encoder; empty: the model's own");
+  fields.field("ip_adapter",
+               ip_adapter,
+               "IP-Adapter file (.safetensors, .bin) to start from; empty: a new one");
+  fields.field("lora", lora, "LoRA file or folder of any layout to start from; empty: a new one");
 }
 
 void BaseOptions::validate() const {
@@ -21,6 +25,12 @@ void BaseOptions::validate() const {
   }
   if (!image_encoder.empty() && !std::filesystem::is_directory(image_encoder)) {
     throw ConfigError("base.image_encoder is '" + image_encoder + "': expected an existing folder");
+  }
+  if (!ip_adapter.empty() && !std::filesystem::is_regular_file(ip_adapter)) {
+    throw ConfigError("base.ip_adapter is '" + ip_adapter + "': expected an existing file");
+  }
+  if (!lora.empty() && !std::filesystem::exists(lora)) {
+    throw ConfigError("base.lora is '" + lora + "': expected an existing file or folder");
   }
 }
 
@@ -56,8 +66,11 @@ std::string encoder_fingerprint(const std::filesystem::path& folder,
       };
   const auto add_weights =
       [&](const std::string& part, const std::filesystem::path& from, const char* stem) {
-        const auto path = find_weights(from, stem);
-        files.emplace_back(part + "/" + path.filename().string(), path);
+        const WeightsFiles weights = find_weights(from, stem);
+        if (!weights.index.empty()) add(part, from, weights.index.filename().string());
+        for (const auto& path : weights.files) {
+          files.emplace_back(part + "/" + path.filename().string(), path);
+        }
       };
   add("vae", folder / "vae", "config.json");
   add_weights("vae", folder / "vae", "diffusion_pytorch_model");
@@ -78,27 +91,28 @@ std::string encoder_fingerprint(const std::filesystem::path& folder,
 
 }  // namespace
 
-BaseModel load_base_model(const BaseOptions& options) {
+BaseModel load_base_model(const BaseOptions& options, at::ScalarType type) {
   options.validate();
-  const std::filesystem::path folder = options.model;
+  const std::filesystem::path folder = resolve_model_folder(options.model);
   const std::filesystem::path image_encoder = options.image_encoder.empty()
                                                   ? folder / "image_encoder"
-                                                  : std::filesystem::path(options.image_encoder);
+                                                  : resolve_model_folder(options.image_encoder);
   BaseModel base;
-  base.unet = load_unet(folder / "unet");
-  base.vae = load_autoencoder_kl(folder / "vae");
-  base.text_encoder = load_clip_text_model(folder / "text_encoder");
-  base.image_encoder = load_clip_vision_model(image_encoder);
+  base.unet = load_unet(folder / "unet", type);
+  base.vae = load_autoencoder_kl(folder / "vae", type);
+  base.text_encoder = load_clip_text_model(folder / "text_encoder", type);
+  base.image_encoder = load_clip_vision_model(image_encoder, type);
   base.schedule =
       NoiseSchedule(NoiseScheduleConfig::from_json(folder / "scheduler/scheduler_config.json"));
   check_fit(base, folder);
   const auto& text = base.text_encoder->config();
-  base.empty_prompt_ids =
-      read_empty_prompt_ids(folder / "tokenizer", text.max_position_embeddings, text.vocab_size);
+  base.tokenizer = std::make_shared<const ClipTokenizer>(ClipTokenizer::from_folder(
+      folder / "tokenizer", text.vocab_size, text.max_position_embeddings));
   base.preprocessing =
       ImagePreprocessing::from_folder(image_encoder, base.image_encoder->config().image_size);
   base.fingerprint = encoder_fingerprint(folder, image_encoder);
-  base.name = std::filesystem::weakly_canonical(folder).filename().string();
+  if (type != at::kFloat) base.fingerprint += std::string("-") + at::toString(type);
+  base.name = std::filesystem::weakly_canonical(options.model).filename().string();
   return base;
 }
 
@@ -113,7 +127,16 @@ at::Tensor decode_latents(BaseModel& base, const at::Tensor& latents) {
   return base.vae->decode(latents / base.vae->config().scaling_factor);
 }
 
-at::Tensor encode_reference(BaseModel& base, const at::Tensor& rgb) {
+namespace {
+
+at::Tensor features_of(const CLIPVisionOutput& output, ReferenceFeatures features) {
+  return features == ReferenceFeatures::kImageEmbeds ? output.image_embeds
+                                                     : output.penultimate_hidden_state;
+}
+
+}  // namespace
+
+at::Tensor encode_reference(BaseModel& base, const at::Tensor& rgb, ReferenceFeatures features) {
   torch::NoGradGuard no_grad;
   TORCH_CHECK(rgb.dim() == 4 && rgb.size(1) == 3 && rgb.size(2) == rgb.size(3) && rgb.size(2) > 0,
               "reference: expected [N, 3, S, S], got ",
@@ -133,13 +156,31 @@ at::Tensor encode_reference(BaseModel& base, const at::Tensor& rgb) {
   pixels = pixels.slice(2, border, border + steps.crop).slice(3, border, border + steps.crop);
   const at::Tensor mean = at::tensor(steps.mean, rgb.options()).view({1, 3, 1, 1});
   const at::Tensor std = at::tensor(steps.std, rgb.options()).view({1, 3, 1, 1});
-  return base.image_encoder->forward((pixels - mean) / std).image_embeds;
+  return features_of(base.image_encoder->forward((pixels - mean) / std), features);
+}
+
+at::Tensor encode_dropped_reference(BaseModel& base, ReferenceFeatures features) {
+  torch::NoGradGuard no_grad;
+  const auto& config = base.image_encoder->config();
+  const auto options =
+      at::TensorOptions(at::kFloat).device(base.image_encoder->parameters().front().device());
+  if (features == ReferenceFeatures::kImageEmbeds) {
+    return at::zeros({1, config.projection_dim}, options);
+  }
+  const at::Tensor pixels =
+      at::zeros({1, config.num_channels, config.image_size, config.image_size}, options);
+  return features_of(base.image_encoder->forward(pixels), features);
+}
+
+at::Tensor encode_prompts(BaseModel& base, const std::vector<std::string>& prompts) {
+  torch::NoGradGuard no_grad;
+  const at::Device device = base.text_encoder->parameters().front().device();
+  const at::Tensor ids = base.tokenizer->encode_batch(prompts).to(device);
+  return base.text_encoder->forward(ids).last_hidden_state;
 }
 
 at::Tensor encode_empty_prompt(BaseModel& base) {
-  torch::NoGradGuard no_grad;
-  const at::Device device = base.text_encoder->parameters().front().device();
-  return base.text_encoder->forward(base.empty_prompt_ids.to(device)).last_hidden_state;
+  return encode_prompts(base, {""});
 }
 
 }  // namespace limewash::models

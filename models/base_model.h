@@ -3,6 +3,7 @@
 // scheduler/, image_encoder/), read by its config.json files; no size is hard-coded.
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,7 +12,9 @@
 
 #include "models/autoencoder_kl.h"
 #include "models/clip.h"
+#include "models/clip_tokenizer.h"
 #include "models/noise_schedule.h"
+#include "models/reference_features.h"
 #include "models/unet.h"
 #include "runtime/config.h"
 
@@ -21,6 +24,8 @@ namespace limewash::models {
 struct BaseOptions {
   std::string model = "models/limewash-tiny";
   std::string image_encoder;  ///< "" means MODEL/image_encoder
+  std::string ip_adapter;     ///< file of an IP-Adapter to start from; "" means a new one
+  std::string lora;           ///< file or folder of a LoRA to start from; "" means a new one
   void describe(config::Fields& fields);
   void validate() const;
 };
@@ -38,32 +43,42 @@ struct ImagePreprocessing {
   static ImagePreprocessing from_folder(const std::filesystem::path& folder, int64_t image_size);
 };
 
-/// All parts, frozen (no gradients), in eval mode, fp32 on the CPU.
+/// All parts, frozen (no gradients), in eval mode, on the CPU.
 struct BaseModel {
   UNet2DConditionModel unet{nullptr};
   AutoencoderKL vae{nullptr};
   CLIPTextModel text_encoder{nullptr};
   CLIPVisionModelWithProjection image_encoder{nullptr};
   NoiseSchedule schedule{NoiseScheduleConfig{}};
-  at::Tensor empty_prompt_ids;  ///< [1, L] int64: start, end, padding; from tokenizer/
+  std::shared_ptr<const ClipTokenizer> tokenizer;
   std::string fingerprint;  ///< hex, over the bytes of every weight and config file of the encoders
   std::string name;         ///< the folder's name
   ImagePreprocessing preprocessing;
 };
 
-/// Errors name the file, the key and both shapes.
-BaseModel load_base_model(const BaseOptions& options);
+/// All networks are held and computed in `type` (models/precision.h); what they take and give is
+/// fp32 either way. Outputs in another type are other outputs, so the fingerprint names any but
+/// fp32. Errors name the file, the key and both shapes.
+BaseModel load_base_model(const BaseOptions& options, at::ScalarType type = at::kFloat);
 
 /// Scaled latents: (vae latents) * scaling_factor of vae/config.json, and back.
 /// `pixels` [N, 3, H, W] in [-1, 1] -> mean and standard deviation [N, C, h, w], both scaled.
 std::pair<at::Tensor, at::Tensor> encode_pixels(BaseModel& base, const at::Tensor& pixels);
 /// Scaled latents -> pixels in [-1, 1] (not clamped).
 at::Tensor decode_latents(BaseModel& base, const at::Tensor& latents);
-/// RGB [N, 3, S, S] in [0, 1] at any S -> image_embeds [N, E]; resized and normalised as
-/// transformers' CLIPImageProcessor does (image_encoder/preprocessor_config.json where there is
-/// one).
-at::Tensor encode_reference(BaseModel& base, const at::Tensor& rgb);
-/// last_hidden_state [1, L, D] of the empty prompt.
+/// RGB [N, 3, S, S] in [0, 1] at any S -> image_embeds [N, E] or the penultimate hidden state
+/// [N, 1 + patches, C]; resized and normalised as transformers' CLIPImageProcessor does
+/// (image_encoder/preprocessor_config.json where there is one).
+at::Tensor encode_reference(BaseModel& base,
+                            const at::Tensor& rgb,
+                            ReferenceFeatures features = ReferenceFeatures::kImageEmbeds);
+/// What stands for a reference that was dropped, [1, E] or [1, 1 + patches, C]: the zero embedding,
+/// or the hidden state of an input of zeros. IP-Adapter trains its two kinds so, and diffusers'
+/// pipelines ask for it as the unconditional side.
+at::Tensor encode_dropped_reference(BaseModel& base, ReferenceFeatures features);
+/// last_hidden_state [N, L, D] of N prompts, captions for example.
+at::Tensor encode_prompts(BaseModel& base, const std::vector<std::string>& prompts);
+/// The same of the empty prompt, [1, L, D].
 at::Tensor encode_empty_prompt(BaseModel& base);
 
 }  // namespace limewash::models

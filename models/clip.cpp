@@ -45,7 +45,8 @@ CLIPTextOutput CLIPTextModelImpl::forward(const at::Tensor& input_ids) {
                              ? input_ids.argmax(1)
                              : input_ids.eq(config_.eos_token_id).to(at::kInt).argmax(1);
   const at::Tensor rows = at::arange(input_ids.size(0), end.options());
-  return {hidden_states, hidden_states.index({rows, end})};
+  const at::Tensor states = hidden_states.to(at::kFloat);
+  return {states, states.index({rows, end})};
 }
 
 const CLIPTextConfig& CLIPTextModelImpl::config() const {
@@ -94,13 +95,17 @@ CLIPVisionOutput CLIPVisionModelWithProjectionImpl::forward(const at::Tensor& pi
               "], got ",
               pixel_values.sizes());
   const at::Tensor patches =
-      patch_embedding_->forward(pixel_values).flatten(2).transpose(1, 2);  // [N, patches, C]
+      patch_embedding_->forward(pixel_values.to(patch_embedding_->weight.scalar_type()))
+          .flatten(2)
+          .transpose(1, 2);  // [N, patches, C]
   const at::Tensor start = class_embedding_.expand({pixel_values.size(0), 1, -1});
   const at::Tensor embedded = at::cat({start, patches}, 1) + position_embedding_;
   CLIPVisionOutput output;
   const at::Tensor last = encoder_->forward(
       pre_layrnorm_->forward(embedded), /*causal=*/false, &output.penultimate_hidden_state);
-  output.image_embeds = visual_projection_->forward(post_layernorm_->forward(last.select(1, 0)));
+  output.image_embeds = visual_projection_->forward(post_layernorm_->forward(last.select(1, 0)))
+                            .to(pixel_values.scalar_type());
+  output.penultimate_hidden_state = output.penultimate_hidden_state.to(pixel_values.scalar_type());
   return output;
 }
 
@@ -108,15 +113,16 @@ const CLIPVisionConfig& CLIPVisionModelWithProjectionImpl::config() const {
   return config_;
 }
 
-CLIPTextModel load_clip_text_model(const std::filesystem::path& folder) {
+CLIPTextModel load_clip_text_model(const std::filesystem::path& folder, at::ScalarType type) {
   CLIPTextModel model(CLIPTextConfig::from_json(folder / "config.json"));
-  load_weights(*model, find_weights(folder, "model"), adapt_clip_text_key);
+  load_weights(*model, find_weights(folder, "model"), adapt_clip_text_key, type);
   return model;
 }
 
-CLIPVisionModelWithProjection load_clip_vision_model(const std::filesystem::path& folder) {
+CLIPVisionModelWithProjection load_clip_vision_model(const std::filesystem::path& folder,
+                                                     at::ScalarType type) {
   CLIPVisionModelWithProjection model(CLIPVisionConfig::from_json(folder / "config.json"));
-  load_weights(*model, find_weights(folder, "model"), adapt_clip_vision_key);
+  load_weights(*model, find_weights(folder, "model"), adapt_clip_vision_key, type);
   return model;
 }
 

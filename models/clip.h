@@ -33,6 +33,7 @@ struct CLIPTextOutput {
   at::Tensor pooler_output;      ///< [N, C]: the state at the end token
 };
 
+/// Computes in the type of its weights; the results are fp32.
 class CLIPTextModelImpl : public torch::nn::Module {
  public:
   explicit CLIPTextModelImpl(CLIPTextConfig config);
@@ -65,6 +66,7 @@ struct CLIPVisionOutput {
       penultimate_hidden_state;  ///< [N, 1 + patches, C]: `hidden_states[-2]`, not layer-normalised
 };
 
+/// Computes in the type of its weights; the results have the type of `pixel_values`.
 class CLIPVisionModelWithProjectionImpl : public torch::nn::Module {
  public:
   explicit CLIPVisionModelWithProjectionImpl(CLIPVisionConfig config);
@@ -82,10 +84,12 @@ class CLIPVisionModelWithProjectionImpl : public torch::nn::Module {
 };
 TORCH_MODULE(CLIPVisionModelWithProjection);
 
-/// Read `folder`/config.json and the weights beside it: frozen, in eval mode, fp32 on the CPU. Both
-/// key layouts are read: transformers 4 puts `text_model.` before the text keys, transformers 5
-/// does not.
-CLIPTextModel load_clip_text_model(const std::filesystem::path& folder);
-CLIPVisionModelWithProjection load_clip_vision_model(const std::filesystem::path& folder);
+/// Read `folder`/config.json and the weights beside it: frozen, in eval mode, in `type` on the CPU.
+/// Both key layouts are read: transformers 4 puts `text_model.` before the text keys, transformers
+/// 5 does not.
+CLIPTextModel load_clip_text_model(const std::filesystem::path& folder,
+                                   at::ScalarType type = at::kFloat);
+CLIPVisionModelWithProjection load_clip_vision_model(const std::filesystem::path& folder,
+                                                     at::ScalarType type = at::kFloat);
 
 }  // namespace limewash::models

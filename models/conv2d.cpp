@@ -14,7 +14,16 @@ Conv2dImpl::Conv2dImpl(const Conv2dOptions& options)
 }
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& input) const {
-  return at::conv2d(input, weight, bias, stride_, padding_);
+  at::Tensor output = at::conv2d(input, weight, bias, stride_, padding_);
+  if (!adds_lora()) return output;
+  const auto type = input.scalar_type();
+  const at::Tensor low_rank =
+      at::conv2d(lora_input(input), lora().a.to(type), {}, stride_, padding_) * lora().scale;
+  return output + at::conv2d(low_rank, lora().b.to(type));
+}
+
+const at::Tensor& Conv2dImpl::lora_base_weight() const {
+  return weight;
 }
 
 }  // namespace limewash::models

@@ -1,12 +1,15 @@
 #pragma once
-// A convolution whose weights are unset until they are loaded. (torch::nn::Conv2d draws random
-// start values, which takes seconds at full size and advances the global generator.)
+// A convolution that can carry a LoRA and whose weights are unset until they are loaded.
+// (torch::nn::Conv2d draws random start values, which takes seconds at full size and advances the
+// global generator.)
 
 #include <cstdint>
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
+
+#include "models/lora_layer.h"
 
 namespace limewash::models {
 
@@ -19,10 +22,15 @@ struct Conv2dOptions {
   bool bias = true;
 };
 
-class Conv2dImpl : public torch::nn::Module {
+/// A LoRA's A has the layer's kernel, stride and padding, and B is a convolution of size 1, as in
+/// peft.
+class Conv2dImpl : public torch::nn::Module, public LoraLayer {
  public:
   explicit Conv2dImpl(const Conv2dOptions& options);
+  /// [N, Cin, H, W] -> [N, Cout, H', W']
   at::Tensor forward(const at::Tensor& input) const;
+
+  const at::Tensor& lora_base_weight() const override;
 
   at::Tensor weight;  // [Cout, Cin, k, k]
   at::Tensor bias;    // [Cout] or undefined

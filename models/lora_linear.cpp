@@ -28,34 +28,16 @@ LoraLinearImpl::LoraLinearImpl(int64_t in_features,
 
 at::Tensor LoraLinearImpl::forward(const at::Tensor& input) const {
   at::Tensor output = at::linear(input, as_matrix(weight), bias);
-  if (!lora_enabled_) return output;
+  if (!adds_lora()) return output;
+  const auto type = input.scalar_type();
   // The scale goes where there are the fewest numbers: between A and B.
-  const at::Tensor low_rank = at::linear(input, as_matrix(lora_a_)) * lora_scale_;
-  return output + at::linear(low_rank, as_matrix(lora_b_));
+  const at::Tensor low_rank =
+      at::linear(lora_input(input), as_matrix(lora().a).to(type)) * lora().scale;
+  return output + at::linear(low_rank, as_matrix(lora().b).to(type));
 }
 
-void LoraLinearImpl::install_lora(at::Tensor a, at::Tensor b, double scale) {
-  TORCH_CHECK(a.dim() == weight.dim() && b.dim() == weight.dim() && a.size(1) == in_features() &&
-                  b.size(0) == out_features() && a.size(0) == b.size(1),
-              "install_lora: A ",
-              a.sizes(),
-              " and B ",
-              b.sizes(),
-              " do not fit a weight of ",
-              weight.sizes());
-  lora_a_ = std::move(a);
-  lora_b_ = std::move(b);
-  lora_scale_ = scale;
-  lora_enabled_ = true;
-}
-
-void LoraLinearImpl::remove_lora() {
-  lora_a_ = lora_b_ = at::Tensor();
-  lora_enabled_ = false;
-}
-
-void LoraLinearImpl::set_lora_enabled(bool enabled) {
-  lora_enabled_ = enabled && lora_a_.defined();
+const at::Tensor& LoraLinearImpl::lora_base_weight() const {
+  return weight;
 }
 
 int64_t LoraLinearImpl::in_features() const {

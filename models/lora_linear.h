@@ -7,16 +7,16 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include "models/lora_layer.h"
+
 namespace limewash::models {
 
 /// How the weight stands in the file: [out, in], or [out, in, 1, 1] where the reference network has
 /// a convolution of size 1. Both are applied to the last dimension of the input.
 enum class LinearLayout { kLinear, kConvolution1x1 };
 
-/// y = W x + b, and + (alpha / rank) B A x once a LoRA is installed (Hu et al., "LoRA", 2021). The
-/// LoRA's tensors belong to the Adapter: they are no parameters of this module, and are read anew
-/// on each call, so that their storage may be replaced.
-class LoraLinearImpl : public torch::nn::Module {
+/// y = W x + b, and the branch of an installed LoRA, whose tensors have as many dimensions as W.
+class LoraLinearImpl : public torch::nn::Module, public LoraLayer {
  public:
   LoraLinearImpl(int64_t in_features,
                  int64_t out_features,
@@ -26,10 +26,7 @@ class LoraLinearImpl : public torch::nn::Module {
   /// [..., in] -> [..., out]
   at::Tensor forward(const at::Tensor& input) const;
 
-  /// `a` [rank, in] and `b` [out, rank], with two more dimensions of 1 for kConvolution1x1.
-  void install_lora(at::Tensor a, at::Tensor b, double scale);
-  void remove_lora();
-  void set_lora_enabled(bool enabled);
+  const at::Tensor& lora_base_weight() const override;
 
   int64_t in_features() const;
   int64_t out_features() const;
@@ -40,9 +37,6 @@ class LoraLinearImpl : public torch::nn::Module {
 
  private:
   LinearLayout layout_;
-  at::Tensor lora_a_, lora_b_;
-  double lora_scale_ = 1;
-  bool lora_enabled_ = false;
 };
 TORCH_MODULE(LoraLinear);
 

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <functional>
 #include <optional>
 #include <sstream>
@@ -7,11 +8,12 @@
 #include <torch/torch.h>
 
 #include "models/autoencoder_kl.h"
+#include "models/autoencoder_tiny.h"
 #include "models/clip.h"
+#include "models/memory_estimate.h"
 #include "models/model_folder.h"
 #include "models/model_run.h"
 #include "models/noise_schedule.h"
-#include "models/safetensors.h"
 #include "models/strict_json.h"
 #include "models/unet.h"
 #include "models/weights.h"
@@ -19,31 +21,25 @@
 
 namespace limewash::models {
 
-std::filesystem::path folder_of_part(const std::filesystem::path& model, const std::string& part) {
-  if (std::filesystem::exists(model / part / "config.json")) return model / part;
-  if (std::filesystem::exists(model / "config.json")) return model;
-  throw InputError(model.string() + ": expected " + part +
-                   "/config.json (a diffusers folder), or " +
-                   "config.json (the folder of the one network)");
-}
-
 namespace {
 
 using nlohmann::json;
 
-/// File, bytes and parameters of the weights in `folder`.
+/// File (or index of shards), bytes and parameters of the weights in `folder`.
 json weights_info(const std::filesystem::path& folder, const std::string& stem) {
-  const auto path = find_weights(folder, stem);
+  const WeightsFiles files = find_weights(folder, stem);
   int64_t parameters = 0;
+  uint64_t bytes = 0;
   json dtypes = json::object();
-  for (const auto& [name, tensor] : read_safetensors(path).tensors) {
+  for (const auto& path : files.files) bytes += std::filesystem::file_size(path);
+  for (const auto& [name, tensor] : read_weights(files).tensors) {
     if (!at::isFloatingType(tensor.scalar_type())) continue;
     parameters += tensor.numel();
     const std::string dtype = at::toString(tensor.scalar_type());
     dtypes[dtype] = dtypes.value(dtype, int64_t{0}) + tensor.numel();
   }
-  return {{"file", path.filename().string()},
-          {"bytes", std::filesystem::file_size(path)},
+  return {{"file", files.shown().filename().string()},
+          {"bytes", bytes},
           {"parameters", parameters},
           {"parameters_by_dtype", dtypes}};
 }
@@ -61,7 +57,28 @@ json unet_info(const std::filesystem::path& folder) {
   return info;
 }
 
+json autoencoder_tiny_info(const std::filesystem::path& folder) {
+  const auto config = AutoencoderTinyConfig::from_json(folder / "config.json");
+  json info = weights_info(folder, "diffusion_pytorch_model");
+  info["class"] = "AutoencoderTiny";
+  info["latent_channels"] = config.latent_channels;
+  info["block_out_channels"] = config.decoder_block_out_channels;
+  info["downscale"] = config.downscale();
+  info["scaling_factor"] = config.scaling_factor;
+  return info;
+}
+
+/// The `_class_name` or `model_type` of a config.json; "" without one.
+std::string class_of(const std::filesystem::path& folder) {
+  const json file = read_json_object(folder / "config.json");
+  for (const char* key : {"_class_name", "model_type"}) {
+    if (file.contains(key) && file[key].is_string()) return file[key].get<std::string>();
+  }
+  return "";
+}
+
 json vae_info(const std::filesystem::path& folder) {
+  if (class_of(folder) == "AutoencoderTiny") return autoencoder_tiny_info(folder);
   const auto config = AutoencoderKLConfig::from_json(folder / "config.json");
   json info = weights_info(folder, "diffusion_pytorch_model");
   info["class"] = "AutoencoderKL";
@@ -105,28 +122,57 @@ json scheduler_info(const std::filesystem::path& path) {
           {"timestep_spacing", config.timestep_spacing}};
 }
 
+/// What one sample of a 512 x 512 photo takes to train a LoRA of rank 16 and an IP-Adapter of the
+/// base kind, with all `parts` in memory.
+json training_estimate(const std::filesystem::path& unet_folder, const json& parts) {
+  const auto config = UNetConfig::from_json(unet_folder / "config.json");
+  const int64_t downscale =
+      parts.contains("vae") ? parts["vae"]["downscale"].get<int64_t>() : int64_t{8};
+  const int64_t embedding = parts.contains("image_encoder")
+                                ? parts["image_encoder"]["projection_dim"].get<int64_t>()
+                                : int64_t{1024};
+  constexpr int64_t kPhotoSize = 512;
+  int64_t frozen = 0;
+  for (const auto& part : parts) frozen += part["parameters"].get<int64_t>();
+  TrainingStepShape shape;
+  shape.latent_height = shape.latent_width = kPhotoSize / downscale;
+  const int64_t trained =
+      count_adapter_parameters(config, shape.lora_rank, shape.reference_tokens, embedding);
+  json estimate = {{"photo_size", kPhotoSize},
+                   {"micro_batch", shape.batch},
+                   {"lora_rank", shape.lora_rank},
+                   {"trained_parameters", trained}};
+  for (const auto& [name, type] :
+       {std::pair{"fp32", at::kFloat}, std::pair{"bf16", at::kBFloat16}}) {
+    for (const bool checkpointing : {false, true}) {
+      shape.type = type;
+      shape.gradient_checkpointing = checkpointing;
+      const auto bytes = estimate_training_memory(config, frozen, trained, shape).total();
+      const std::string key = checkpointing ? "_gradient_checkpointing" : "";
+      estimate[name + key] = static_cast<double>(bytes) / (int64_t{1} << 30);
+    }
+  }
+  return estimate;
+}
+
 /// What the one network of `folder` is, told by its config.json.
 json single_network_info(const std::filesystem::path& folder) {
-  const auto path = folder / "config.json";
-  const json file = read_json_object(path);
-  const std::string kind = file.contains("_class_name") && file["_class_name"].is_string()
-                               ? file["_class_name"].get<std::string>()
-                           : file.contains("model_type") && file["model_type"].is_string()
-                               ? file["model_type"].get<std::string>()
-                               : "";
+  const std::string kind = class_of(folder);
   if (kind == "UNet2DConditionModel") return {{"unet", unet_info(folder)}};
-  if (kind == "AutoencoderKL") return {{"vae", vae_info(folder)}};
+  if (kind == "AutoencoderKL" || kind == "AutoencoderTiny") return {{"vae", vae_info(folder)}};
   if (kind == "clip_text_model") return {{"text_encoder", text_encoder_info(folder)}};
   if (kind == "clip_vision_model") return {{"image_encoder", image_encoder_info(folder)}};
   throw InputError(
-      path.string() + ": '" + printable(kind) +
-      "' is none of UNet2DConditionModel, AutoencoderKL, clip_text_model, clip_vision_model");
+      (folder / "config.json").string() + ": '" + printable(kind) +
+      "' is none of UNet2DConditionModel, AutoencoderKL, AutoencoderTiny, clip_text_model, "
+      "clip_vision_model");
 }
 
-json info_of(const std::filesystem::path& folder) {
-  if (!std::filesystem::is_directory(folder)) {
-    throw InputError(folder.string() + ": expected the folder of a model");
+json info_of(const std::filesystem::path& path) {
+  if (!std::filesystem::is_directory(path)) {
+    throw InputError(path.string() + ": expected the folder of a model");
   }
+  const std::filesystem::path folder = resolve_model_folder(path);
   json parts = json::object();
   if (std::filesystem::exists(folder / "config.json")) {
     parts = single_network_info(folder);
@@ -148,6 +194,8 @@ json info_of(const std::filesystem::path& folder) {
   int64_t parameters = 0;
   for (const auto& part : parts) parameters += part["parameters"].get<int64_t>();
   info["parameters"] = parameters;
+  const auto unet = std::filesystem::exists(folder / "config.json") ? folder : folder / "unet";
+  info["estimated_training_gib"] = parts.contains("unet") ? training_estimate(unet, parts) : json();
   const auto scheduler = folder / "scheduler/scheduler_config.json";
   info["scheduler"] = std::filesystem::exists(scheduler) ? scheduler_info(scheduler) : json();
   return info;
@@ -167,6 +215,14 @@ std::string model_info_text(const std::filesystem::path& folder) {
     text << "\n  " << name << ": " << part["class"].get<std::string>();
     for (const auto& [key, value] : part.items()) {
       if (key != "class" && key != "parameters_by_dtype") text << ", " << key << " " << value;
+    }
+  }
+  if (const json& estimate = info["estimated_training_gib"]; !estimate.is_null()) {
+    text
+        << "\n  estimated training memory, GiB (one 512 x 512 photo, LoRA of rank 16, IP-Adapter):";
+    for (const char* key :
+         {"fp32", "fp32_gradient_checkpointing", "bf16", "bf16_gradient_checkpointing"}) {
+      text << " " << key << " " << std::round(100 * estimate[key].get<double>()) / 100;
     }
   }
   if (!info["scheduler"].is_null()) {

@@ -1,18 +1,15 @@
 #include "models/safetensors.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <memory>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 #include <torch/torch.h>
 
+#include "models/mapped_file.h"
 #include "models/safetensors_header.h"
 #include "models/strict_json.h"
 #include "runtime/error.h"
@@ -23,56 +20,6 @@ namespace limewash::models {
 namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-
-/// A whole file, mapped privately: tensors may be written to without touching the file.
-class Mapping {
- public:
-  explicit Mapping(const std::filesystem::path& path) {
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0) fail(path, "cannot open");
-    struct stat status {};
-    if (::fstat(descriptor, &status) != 0) {
-      ::close(descriptor);
-      fail(path, "cannot stat");
-    }
-    if (!S_ISREG(status.st_mode)) {
-      ::close(descriptor);
-      throw InputError(path.string() + ": not a regular file");
-    }
-    size_ = static_cast<uint64_t>(status.st_size);
-    if (size_ > 0) {
-      void* address = ::mmap(
-          nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
-      const int reason = errno;
-      ::close(descriptor);
-      errno = reason;
-      if (address == MAP_FAILED) fail(path, "cannot map");
-      data_ = static_cast<char*>(address);
-    } else {
-      ::close(descriptor);
-    }
-  }
-  ~Mapping() {
-    if (data_) ::munmap(data_, size_);
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-
-  char* data() const {
-    return data_;
-  }
-  uint64_t size() const {
-    return size_;
-  }
-
- private:
-  [[noreturn]] static void fail(const std::filesystem::path& path, const char* what) {
-    throw InputError(path.string() + ": " + what + ": " + std::strerror(errno));
-  }
-
-  char* data_ = nullptr;
-  uint64_t size_ = 0;
-};
 
 struct NamedDtype {
   const char* name;
@@ -129,7 +76,7 @@ uint64_t byte_count(const std::vector<uint64_t>& shape,
   return product;
 }
 
-at::Tensor tensor_in_mapping(const std::shared_ptr<Mapping>& mapping,
+at::Tensor tensor_in_mapping(const std::shared_ptr<const MappedFile>& mapping,
                              uint64_t offset,
                              uint64_t bytes,
                              const std::vector<int64_t>& sizes,
@@ -138,10 +85,7 @@ at::Tensor tensor_in_mapping(const std::shared_ptr<Mapping>& mapping,
   const auto options = at::TensorOptions().dtype(type);
   if (bytes == 0) return at::empty(sizes, options);
   char* data = mapping->data() + offset;
-  if (type == at::kBool &&
-      std::any_of(data, data + bytes, [](char byte) { return byte != 0 && byte != 1; })) {
-    throw InputError(where + ": a BOOL that is neither 0 nor 1");
-  }
+  if (type == at::kBool) check_booleans(data, bytes, where);
   if (reinterpret_cast<uintptr_t>(data) % at::elementSize(type) != 0) {
     at::Tensor copy = at::empty(sizes, options);
     std::memcpy(copy.data_ptr(), data, bytes);
@@ -154,7 +98,7 @@ at::Tensor tensor_in_mapping(const std::shared_ptr<Mapping>& mapping,
 }  // namespace
 
 SafetensorsFile read_safetensors(const std::filesystem::path& path) {
-  const auto mapping = std::make_shared<Mapping>(path);
+  const auto mapping = std::make_shared<const MappedFile>(path);
   const std::string name = path.string();
   if (mapping->size() < 8) {
     throw InputError(name + ": " + std::to_string(mapping->size()) +
@@ -177,6 +121,7 @@ SafetensorsFile read_safetensors(const std::filesystem::path& path) {
   const uint64_t data_size = mapping->size() - data_start;
   SafetensorsFile file;
   file.metadata = header.metadata;
+  file.mapping = mapping;
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
   for (const auto& [key, entry] : header.tensors) {
     const std::string where = name + ": " + printable(key);
@@ -214,17 +159,20 @@ SafetensorsFile read_safetensors(const std::filesystem::path& path) {
 
 void write_safetensors(const std::filesystem::path& path,
                        const TensorMap& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata,
+                       std::optional<at::ScalarType> dtype) {
+  const auto written_type = [&](const at::Tensor& tensor) {
+    return dtype && at::isFloatingType(tensor.scalar_type()) ? *dtype : tensor.scalar_type();
+  };
   nlohmann::json header = nlohmann::json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
-  std::vector<at::Tensor> contiguous;
   uint64_t offset = 0;
   for (const auto& [key, tensor] : tensors) {
     const std::string where = path.string() + ": " + printable(key);
     if (key == "__metadata__") throw InputError(where + ": no tensor may have this name");
-    contiguous.push_back(tensor.detach().to(at::kCPU).contiguous());
-    const uint64_t end = offset + contiguous.back().nbytes();
-    header[key] = {{"dtype", dtype_name(tensor.scalar_type(), where)},
+    const at::ScalarType type = written_type(tensor);
+    const uint64_t end = offset + static_cast<uint64_t>(tensor.numel()) * at::elementSize(type);
+    header[key] = {{"dtype", dtype_name(type, where)},
                    {"shape", tensor.sizes().vec()},
                    {"data_offsets", {offset, end}}};
     offset = end;
@@ -237,18 +185,18 @@ void write_safetensors(const std::filesystem::path& path,
                      ": a name or metadata is not UTF-8: " + printable(error.what()));
   }
   text.append((8 - text.size() % 8) % 8, ' ');
-
-  std::string bytes;
-  bytes.reserve(8 + text.size() + offset);
+  std::string start;
   for (int byte = 0; byte < 8; ++byte) {
-    bytes += static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * byte) & 0xff);
+    start += static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * byte) & 0xff);
   }
-  bytes += text;
-  for (const auto& tensor : contiguous) {
-    if (tensor.nbytes() > 0)
-      bytes.append(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
-  }
-  write_file_atomically(path, bytes);
+  start += text;
+  write_file_atomically(path, [&](const WriteBytes& write) {
+    write(start);
+    for (const auto& [key, tensor] : tensors) {
+      const at::Tensor bytes = tensor.detach().to(at::kCPU, written_type(tensor)).contiguous();
+      write({static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()});
+    }
+  });
 }
 
 }  // namespace limewash::models

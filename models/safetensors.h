@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,11 +12,14 @@
 
 namespace limewash::models {
 
+class MappedFile;
+
 using TensorMap = std::map<std::string, at::Tensor>;
 
 struct SafetensorsFile {
   TensorMap tensors;
   std::map<std::string, std::string> metadata;
+  std::shared_ptr<const MappedFile> mapping;  ///< what the tensors lie in
 };
 
 /// Read a file, memory-mapped; tensors share the mapping and keep it alive. Everything that the
@@ -23,9 +28,11 @@ struct SafetensorsFile {
 SafetensorsFile read_safetensors(const std::filesystem::path& path);
 
 /// Write atomically, tensors in order of name, data aligned to 8 bytes; equal input gives equal
-/// bytes.
+/// bytes. Floating point tensors are converted to `dtype` where one is given. One tensor after the
+/// other, so that memory holds one converted tensor at most.
 void write_safetensors(const std::filesystem::path& path,
                        const TensorMap& tensors,
-                       const std::map<std::string, std::string>& metadata = {});
+                       const std::map<std::string, std::string>& metadata = {},
+                       std::optional<at::ScalarType> dtype = std::nullopt);
 
 }  // namespace limewash::models

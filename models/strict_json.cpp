@@ -40,7 +40,10 @@ std::string printable(const std::string& name) {
 }
 
 nlohmann::json read_json_object(const std::filesystem::path& path, uint64_t max_bytes) {
-  const std::string text = read_file(path, max_bytes);
+  return parse_json_object(read_file(path, max_bytes), path);
+}
+
+nlohmann::json parse_json_object(std::string_view text, const std::filesystem::path& path) {
   std::vector<std::set<std::string>> keys;  // of the objects that are open
   const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
     using Event = nlohmann::json::parse_event_t;

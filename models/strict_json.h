@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -18,6 +19,9 @@ namespace limewash::models {
 /// The JSON object in a file of at most `max_bytes`. Broken JSON, nesting deeper than 32, a key
 /// given twice and anything but an object are an InputError naming the file.
 nlohmann::json read_json_object(const std::filesystem::path& path, uint64_t max_bytes = 1 << 20);
+
+/// The same of bytes that are already read; `path` is for messages.
+nlohmann::json parse_json_object(std::string_view text, const std::filesystem::path& path);
 
 /// A name out of a file as it may be shown: control characters escaped, long ones cut.
 std::string printable(const std::string& name);

@@ -22,7 +22,7 @@ Transformer2DModelImpl::Transformer2DModelImpl(const Transformer2DOptions& optio
 
 at::Tensor Transformer2DModelImpl::forward(const at::Tensor& hidden_states,
                                            const at::Tensor& encoder_hidden_states,
-                                           const at::Tensor& ip_hidden_states) const {
+                                           at::TensorList ip_hidden_states) const {
   const int64_t height = hidden_states.size(2), width = hidden_states.size(3);
   // Dense, so that each linear layer is one matrix product with its bias fused.
   at::Tensor tokens =

@@ -31,7 +31,7 @@ class Transformer2DModelImpl : public torch::nn::Module {
   /// `hidden_states` [N, C, H, W] -> [N, C, H, W]
   at::Tensor forward(const at::Tensor& hidden_states,
                      const at::Tensor& encoder_hidden_states,
-                     const at::Tensor& ip_hidden_states) const;
+                     at::TensorList ip_hidden_states) const;
   const std::vector<BasicTransformerBlock>& transformer_blocks() const;
 
  private:

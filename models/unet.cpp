@@ -92,7 +92,7 @@ UNet2DConditionModelImpl::UNet2DConditionModelImpl(UNetConfig config) : config_(
 void UNet2DConditionModelImpl::check_inputs(const at::Tensor& sample,
                                             const at::Tensor& timesteps,
                                             const at::Tensor& encoder_hidden_states,
-                                            const at::Tensor& ip_hidden_states) const {
+                                            at::TensorList ip_hidden_states) const {
   TORCH_CHECK(sample.dim() == 4 && sample.size(1) == config_.in_channels,
               "UNet sample: expected [N, ",
               config_.in_channels,
@@ -113,35 +113,42 @@ void UNet2DConditionModelImpl::check_inputs(const at::Tensor& sample,
               width,
               "], got ",
               encoder_hidden_states.sizes());
-  if (!ip_hidden_states.defined()) return;
-  TORCH_CHECK(ip_hidden_states.dim() == 3 && ip_hidden_states.size(0) == batch &&
-                  ip_hidden_states.size(2) == width,
-              "UNet ip_hidden_states: expected [",
-              batch,
-              ", T, ",
-              width,
-              "], got ",
-              ip_hidden_states.sizes());
+  for (size_t place = 0; place < ip_hidden_states.size(); ++place) {
+    const at::Tensor& tokens = ip_hidden_states[place];
+    TORCH_CHECK(!tokens.defined() ||
+                    (tokens.dim() == 3 && tokens.size(0) == batch && tokens.size(2) == width),
+                "UNet ip_hidden_states ",
+                place,
+                ": expected [",
+                batch,
+                ", T, ",
+                width,
+                "], got ",
+                tokens.sizes());
+  }
 }
 
 at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample,
                                              const at::Tensor& timesteps,
                                              const at::Tensor& encoder_hidden_states,
-                                             const at::Tensor& ip_hidden_states,
+                                             at::TensorList ip_hidden_states,
                                              const ControlResiduals& control) {
   check_inputs(sample, timesteps, encoder_hidden_states, ip_hidden_states);
-  // 1. Time
+  const auto type = conv_in_->weight.scalar_type();
+  const at::Tensor input = sample.to(type);
+  // 1. Time; the sinusoids in fp32, as diffusers does
   const at::Tensor time = timestep_embedding(timesteps,
                                              config_.block_out_channels[0],
                                              config_.flip_sin_to_cos,
                                              static_cast<double>(config_.freq_shift));
-  const UNetConditioning conditioning{time_embedding_->forward(time.to(sample.scalar_type())),
-                                      encoder_hidden_states,
-                                      ip_hidden_states};
+  UNetConditioning conditioning{
+      time_embedding_->forward(time.to(type)), encoder_hidden_states.to(type), {}};
+  for (const at::Tensor& tokens : ip_hidden_states)
+    conditioning.ip_hidden_states.push_back(tokens.defined() ? tokens.to(type) : tokens);
+  conditioning.gradient_checkpointing = gradient_checkpointing_;
 
   // 2. Down
-  at::Tensor hidden_states =
-      conv_in_->forward(config_.center_input_sample ? 2 * sample - 1 : sample);
+  at::Tensor hidden_states = conv_in_->forward(config_.center_input_sample ? 2 * input - 1 : input);
   std::vector<at::Tensor> residuals{hidden_states};
   for (auto& block : down_blocks_)
     hidden_states = block->forward(hidden_states, conditioning, residuals);
@@ -159,7 +166,7 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample,
                   residuals[i].sizes(),
                   ", got ",
                   control.down_blocks[i].sizes());
-      residuals[i] = residuals[i] + control.down_blocks[i];
+      residuals[i] = residuals[i] + control.down_blocks[i].to(type);
     }
   }
 
@@ -171,13 +178,18 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample,
                 hidden_states.sizes(),
                 ", got ",
                 control.mid_block.sizes());
-    hidden_states = hidden_states + control.mid_block;
+    hidden_states = hidden_states + control.mid_block.to(type);
   }
 
   // 4. Up
   for (auto& block : up_blocks_)
     hidden_states = block->forward(hidden_states, conditioning, residuals);
-  return conv_out_->forward(at::silu(conv_norm_out_->forward(hidden_states)));
+  return conv_out_->forward(at::silu(conv_norm_out_->forward(hidden_states)))
+      .to(sample.scalar_type());
+}
+
+void UNet2DConditionModelImpl::set_gradient_checkpointing(bool enabled) {
+  gradient_checkpointing_ = enabled;
 }
 
 const UNetConfig& UNet2DConditionModelImpl::config() const {
@@ -196,9 +208,9 @@ std::vector<std::pair<std::string, Attention>> UNet2DConditionModelImpl::attenti
   return list;
 }
 
-UNet2DConditionModel load_unet(const std::filesystem::path& folder) {
+UNet2DConditionModel load_unet(const std::filesystem::path& folder, at::ScalarType type) {
   UNet2DConditionModel unet(UNetConfig::from_json(folder / "config.json"));
-  load_weights(*unet, find_weights(folder, "diffusion_pytorch_model"));
+  load_weights(*unet, find_weights(folder, "diffusion_pytorch_model"), {}, type);
   return unet;
 }
 

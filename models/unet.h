@@ -61,13 +61,17 @@ class UNet2DConditionModelImpl : public torch::nn::Module {
   explicit UNet2DConditionModelImpl(UNetConfig config);
 
   /// `sample` [N, Cin, H, W], `timesteps` [N] int64, `encoder_hidden_states` [N, L, D] -> [N, Cout,
-  /// H, W]. `ip_hidden_states` [N, T, D] goes to an installed IP-Adapter; undefined means no
-  /// reference.
+  /// H, W]. `ip_hidden_states`: one [N, T, D] for each installed IP-Adapter, in their order (a
+  /// tensor alone is a list of one); undefined or left out means no reference. Computes in the type
+  /// of its weights; the result has the type of `sample`.
   at::Tensor forward(const at::Tensor& sample,
                      const at::Tensor& timesteps,
                      const at::Tensor& encoder_hidden_states,
-                     const at::Tensor& ip_hidden_states = {},
+                     at::TensorList ip_hidden_states = {},
                      const ControlResiduals& control = {});
+
+  /// Trade time for memory in the backward pass: the gradients stay the same. Off at first.
+  void set_gradient_checkpointing(bool enabled);
 
   const UNetConfig& config() const;
 
@@ -80,9 +84,10 @@ class UNet2DConditionModelImpl : public torch::nn::Module {
   void check_inputs(const at::Tensor& sample,
                     const at::Tensor& timesteps,
                     const at::Tensor& encoder_hidden_states,
-                    const at::Tensor& ip_hidden_states) const;
+                    at::TensorList ip_hidden_states) const;
 
   UNetConfig config_;
+  bool gradient_checkpointing_ = false;
   Conv2d conv_in_{nullptr};
   TimestepEmbedding time_embedding_{nullptr};
   std::vector<UNetDownBlock> down_blocks_;
@@ -93,7 +98,9 @@ class UNet2DConditionModelImpl : public torch::nn::Module {
 };
 TORCH_MODULE(UNet2DConditionModel);
 
-/// Reads `folder`/config.json and the weights beside it: frozen, in eval mode, fp32 on the CPU.
-UNet2DConditionModel load_unet(const std::filesystem::path& folder);
+/// Reads `folder`/config.json and the weights beside it: frozen, in eval mode, in `type` on the
+/// CPU.
+UNet2DConditionModel load_unet(const std::filesystem::path& folder,
+                               at::ScalarType type = at::kFloat);
 
 }  // namespace limewash::models

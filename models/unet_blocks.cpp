@@ -1,8 +1,11 @@
 #include "models/unet_blocks.h"
 
+#include <functional>
 #include <utility>
 
 #include <torch/torch.h>
+
+#include "models/gradient_checkpointing.h"
 
 namespace limewash::models {
 
@@ -37,6 +40,30 @@ void register_list(torch::nn::Module& parent,
   for (const auto& child : children) modules->push_back(child);
 }
 
+using LayerInputs = std::vector<at::Tensor>;
+
+/// `layer` on {`inputs`..., temb, encoder_hidden_states, ip_hidden_states...}, checkpointed where
+/// that is asked for.
+at::Tensor run_layer(const UNetConditioning& conditioning,
+                     LayerInputs inputs,
+                     std::function<at::Tensor(const LayerInputs&)> layer) {
+  inputs.push_back(conditioning.temb);
+  inputs.push_back(conditioning.encoder_hidden_states);
+  inputs.insert(
+      inputs.end(), conditioning.ip_hidden_states.begin(), conditioning.ip_hidden_states.end());
+  if (!conditioning.gradient_checkpointing) return layer(inputs);
+  return checkpoint(std::move(layer), std::move(inputs));
+}
+
+/// `attention` on `hidden_states`; its context is `inputs[context]` and what follows.
+at::Tensor attend(const Transformer2DModel& attention,
+                  const at::Tensor& hidden_states,
+                  const LayerInputs& inputs,
+                  size_t context) {
+  return attention->forward(
+      hidden_states, inputs[context], at::TensorList(inputs).slice(context + 1));
+}
+
 }  // namespace
 
 UNetDownBlockImpl::UNetDownBlockImpl(const UNetBlockOptions& options) {
@@ -56,11 +83,10 @@ at::Tensor UNetDownBlockImpl::forward(at::Tensor hidden_states,
                                       const UNetConditioning& conditioning,
                                       std::vector<at::Tensor>& residuals) {
   for (size_t i = 0; i < resnets_.size(); ++i) {
-    hidden_states = resnets_[i]->forward(hidden_states, conditioning.temb);
-    if (!attentions_.empty()) {
-      hidden_states = attentions_[i]->forward(
-          hidden_states, conditioning.encoder_hidden_states, conditioning.ip_hidden_states);
-    }
+    hidden_states = run_layer(conditioning, {hidden_states}, [this, i](const LayerInputs& inputs) {
+      at::Tensor states = resnets_[i]->forward(inputs[0], inputs[1]);
+      return attentions_.empty() ? states : attend(attentions_[i], states, inputs, 2);
+    });
     residuals.push_back(hidden_states);
   }
   if (downsampler_) {
@@ -86,11 +112,13 @@ UNetMidBlockImpl::UNetMidBlockImpl(const UNetBlockOptions& options) {
 
 at::Tensor UNetMidBlockImpl::forward(at::Tensor hidden_states,
                                      const UNetConditioning& conditioning) {
-  hidden_states = resnets_[0]->forward(hidden_states, conditioning.temb);
+  hidden_states = run_layer(conditioning, {hidden_states}, [this](const LayerInputs& inputs) {
+    return resnets_[0]->forward(inputs[0], inputs[1]);
+  });
   for (size_t i = 0; i < attentions_.size(); ++i) {
-    hidden_states = attentions_[i]->forward(
-        hidden_states, conditioning.encoder_hidden_states, conditioning.ip_hidden_states);
-    hidden_states = resnets_[i + 1]->forward(hidden_states, conditioning.temb);
+    hidden_states = run_layer(conditioning, {hidden_states}, [this, i](const LayerInputs& inputs) {
+      return resnets_[i + 1]->forward(attend(attentions_[i], inputs[0], inputs, 2), inputs[1]);
+    });
   }
   return hidden_states;
 }
@@ -118,19 +146,18 @@ at::Tensor UNetUpBlockImpl::forward(at::Tensor hidden_states,
                                     const UNetConditioning& conditioning,
                                     std::vector<at::Tensor>& residuals) {
   for (size_t i = 0; i < resnets_.size(); ++i) {
-    hidden_states = at::cat({hidden_states, residuals.back()}, 1);
+    const auto layer = [this, i](const LayerInputs& inputs) {
+      at::Tensor states = resnets_[i]->forward(at::cat({inputs[0], inputs[1]}, 1), inputs[2]);
+      return attentions_.empty() ? states : attend(attentions_[i], states, inputs, 3);
+    };
+    hidden_states = run_layer(conditioning, {hidden_states, residuals.back()}, layer);
     residuals.pop_back();
-    hidden_states = resnets_[i]->forward(hidden_states, conditioning.temb);
-    if (!attentions_.empty()) {
-      hidden_states = attentions_[i]->forward(
-          hidden_states, conditioning.encoder_hidden_states, conditioning.ip_hidden_states);
-    }
   }
-  if (upsampler_) {
-    hidden_states =
-        upsampler_->forward(hidden_states, residuals.back().size(2), residuals.back().size(3));
-  }
-  return hidden_states;
+  if (!upsampler_) return hidden_states;
+  const int64_t height = residuals.back().size(2), width = residuals.back().size(3);
+  return run_layer(conditioning, {hidden_states}, [this, height, width](const LayerInputs& inputs) {
+    return upsampler_->forward(inputs[0], height, width);
+  });
 }
 
 const std::vector<Transformer2DModel>& UNetUpBlockImpl::attentions() const {

@@ -35,9 +35,11 @@ struct UNetBlockOptions {
 
 /// What the blocks are conditioned on.
 struct UNetConditioning {
-  at::Tensor temb;                   ///< [N, E]
-  at::Tensor encoder_hidden_states;  ///< [N, L, D]
-  at::Tensor ip_hidden_states;       ///< [N, T, D] or undefined
+  at::Tensor temb;                           ///< [N, E]
+  at::Tensor encoder_hidden_states;          ///< [N, L, D]
+  std::vector<at::Tensor> ip_hidden_states;  ///< [N, T, D] or undefined, by IP-Adapter
+  /// Keep only the inputs of each layer for the backward pass (models/gradient_checkpointing.h).
+  bool gradient_checkpointing = false;
 };
 
 class UNetDownBlockImpl : public torch::nn::Module {

@@ -1,13 +1,13 @@
 #include "models/weights.h"
 
 #include <array>
+#include <iterator>
 #include <map>
 #include <utility>
 #include <vector>
 
 #include <torch/torch.h>
 
-#include "models/safetensors.h"
 #include "models/strict_json.h"
 #include "runtime/error.h"
 
@@ -28,6 +28,24 @@ std::string listed(const std::vector<std::string>& names) {
   return text;
 }
 
+/// The memory that parameters lie in already.
+class UsedMemory {
+ public:
+  /// False when some of the tensor's memory is in use.
+  bool claim(const at::Tensor& tensor) {
+    const auto* begin = static_cast<const char*>(tensor.const_data_ptr());
+    const char* end = begin + tensor.nbytes();
+    const auto next = ranges_.lower_bound(begin);
+    if (next != ranges_.end() && next->first < end) return false;
+    if (next != ranges_.begin() && std::prev(next)->second > begin) return false;
+    ranges_.emplace(begin, end);
+    return true;
+  }
+
+ private:
+  std::map<const char*, const char*> ranges_;  // begin -> end
+};
+
 }  // namespace
 
 std::string shape_text(at::IntArrayRef sizes) {
@@ -36,25 +54,22 @@ std::string shape_text(at::IntArrayRef sizes) {
   return text + "]";
 }
 
-std::filesystem::path find_weights(const std::filesystem::path& folder, const std::string& stem) {
-  const auto full = folder / (stem + ".safetensors");
-  if (std::filesystem::exists(full)) return full;
-  const auto half = folder / (stem + ".fp16.safetensors");
-  if (std::filesystem::exists(half)) return half;
-  throw InputError(folder.string() + ": no weights: expected " + full.filename().string() + " or " +
-                   half.filename().string());
-}
-
 void load_weights(torch::nn::Module& module,
-                  const std::filesystem::path& file,
-                  const KeyAdapter& adapt_key) {
+                  const WeightsFiles& files,
+                  const KeyAdapter& adapt_key,
+                  std::optional<at::ScalarType> dtype) {
   torch::NoGradGuard no_grad;
-  const SafetensorsFile content = read_safetensors(file);
+  WeightsFile content = read_weights(files);
+  const std::string file = files.shown().string();
   std::map<std::string, at::Tensor> parameters;
   for (const auto& item : module.named_parameters()) parameters.emplace(item.key(), item.value());
 
   std::vector<std::string> surplus;
-  for (const auto& [key, tensor] : content.tensors) {
+  UsedMemory used_memory;
+  while (!content.tensors.empty()) {
+    const auto node = content.tensors.extract(content.tensors.begin());
+    const std::string& key = node.key();
+    const at::Tensor& tensor = node.mapped();
     const std::string name = adapt_key ? adapt_key(key) : key;
     if (name.empty()) continue;
     const auto found = parameters.find(name);
@@ -64,15 +79,24 @@ void load_weights(torch::nn::Module& module,
     }
     at::Tensor& parameter = found->second;
     if (parameter.sizes() != tensor.sizes()) {
-      throw InputError(file.string() + ": " + printable(key) + " has the shape " +
+      throw InputError(file + ": " + printable(key) + " has the shape " +
                        shape_text(tensor.sizes()) + ", the network built from config.json needs " +
                        shape_text(parameter.sizes()));
     }
     if (!at::isFloatingType(tensor.scalar_type())) {
-      throw InputError(file.string() + ": " + printable(key) + " has the dtype " +
+      throw InputError(file + ": " + printable(key) + " has the dtype " +
                        at::toString(tensor.scalar_type()) + ": expected floating point");
     }
-    parameter.copy_(tensor);
+    const auto options = parameter.options().dtype(dtype.value_or(parameter.scalar_type()));
+    const bool fits = tensor.is_contiguous() && tensor.options().type_equal(options) &&
+                      tensor.device() == options.device();
+    // Parameters that were saved as one memory become two: training one must not move the other.
+    if (fits && used_memory.claim(tensor)) {
+      parameter.set_data(tensor);
+    } else {
+      parameter.set_data(at::empty(tensor.sizes(), options.requires_grad(false)).copy_(tensor));
+      content.drop(tensor);
+    }
     parameters.erase(found);
   }
   if (!parameters.empty()) {
@@ -80,11 +104,11 @@ void load_weights(torch::nn::Module& module,
     for (const auto& [name, parameter] : parameters) {
       missing.push_back(name + " " + shape_text(parameter.sizes()));
     }
-    throw InputError(file.string() + ": missing tensors: " + listed(missing) +
+    throw InputError(file + ": missing tensors: " + listed(missing) +
                      (surplus.empty() ? "" : "; surplus tensors: " + listed(surplus)));
   }
   if (!surplus.empty()) {
-    throw InputError(file.string() +
+    throw InputError(file +
                      ": surplus tensors that config.json has no place for: " + listed(surplus));
   }
   for (auto& parameter : module.parameters()) parameter.set_requires_grad(false);

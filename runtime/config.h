@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace limewash::config {
@@ -26,6 +27,10 @@ struct Range {
   T low = std::numeric_limits<T>::lowest();
   T high = std::numeric_limits<T>::max();
 };
+
+/// A YAML map whose keys are the user's own, in the order of the file.
+template <class T>
+using Map = std::vector<std::pair<std::string, T>>;
 
 /// Visits the fields of an options struct; implemented by the reader and by the writer.
 class Fields {
@@ -50,6 +55,15 @@ class Fields {
   virtual void field(const char* key, std::vector<std::string>& value, const char* help) = 0;
   virtual void field(const char* key,
                      std::vector<double>& value,
+                     const char* help,
+                     Range<double> range = {}) = 0;
+  /// A YAML map of numbers; the ranges are those of its values.
+  virtual void field(const char* key,
+                     Map<int64_t>& value,
+                     const char* help,
+                     Range<int64_t> range = {}) = 0;
+  virtual void field(const char* key,
+                     Map<double>& value,
                      const char* help,
                      Range<double> range = {}) = 0;
 

@@ -10,6 +10,7 @@
 #include "runtime/config_tree.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/nearest_word.h"
 #include "runtime/yaml_scalar.h"
 
 namespace limewash::config {
@@ -32,38 +33,6 @@ KnownKey& known_child(KnownKey& parent, const std::string& name) {
 
 std::string joined(const std::string& path, const std::string& key) {
   return path.empty() ? key : path + "." + key;
-}
-
-// Edits between two words; exchanging two neighbours is one.
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) above[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        row[j] = std::min(row[j], before[j - 2] + 1);
-      }
-    }
-    before.swap(above);
-    above.swap(row);
-  }
-  return above[b.size()];
-}
-
-std::optional<std::string> nearest(const std::string& word, const std::vector<std::string>& known) {
-  if (word.size() > 64) return std::nullopt;
-  std::optional<std::string> best;
-  size_t least = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const size_t distance = edit_distance(word, candidate);
-    if (distance < least && distance < std::max(word.size(), candidate.size())) {
-      least = distance;
-      best = candidate;
-    }
-  }
-  return best;
 }
 
 std::string listed(const std::vector<std::string>& words) {
@@ -92,7 +61,7 @@ void find_called(const KnownKey& parent,
   for (const KnownKey& child : parent.children) siblings.push_back(child.name);
   find_called(root, "", entry.key, elsewhere);
   std::string problem = "unknown key";
-  if (const auto near = nearest(entry.key, siblings)) {
+  if (const auto near = nearest_word(entry.key, siblings)) {
     problem += " (did you mean " + joined(parent_path, *near) + "?)";
   } else if (!elsewhere.empty()) {
     problem += " (did you mean " + elsewhere.front() + "?)";
@@ -184,7 +153,7 @@ class Reader final : public Fields {
     const Node* node = scalar(key, expected);
     if (node == nullptr) return;
     if (std::find(choices.begin(), choices.end(), node->text) == choices.end()) {
-      const auto near = nearest(node->text, choices);
+      const auto near = nearest_word(node->text, choices);
       fail_at(*node,
               path(key),
               "expected " + expected + (near ? " (did you mean " + *near + "?)" : ""));
@@ -213,6 +182,24 @@ class Reader final : public Fields {
       read.push_back(number(item, range, item_path));
     });
     if (present) value = std::move(read);
+  }
+
+  void field(const char* key, Map<int64_t>& value, const char*, Range<int64_t> range) override {
+    read_map<int64_t>(key, value, [&](const Node& item, const std::string& item_path) {
+      const auto parsed = item.kind == Node::Kind::kScalar && !item.quoted
+                              ? parse_integer(item.text)
+                              : std::nullopt;
+      return checked(parsed, range, item, item_path, "a whole number");
+    });
+  }
+
+  void field(const char* key, Map<double>& value, const char*, Range<double> range) override {
+    read_map<double>(key, value, [&](const Node& item, const std::string& item_path) {
+      if (item.kind != Node::Kind::kScalar) {
+        fail_at(item, item_path, "expected " + expectation("a number", range));
+      }
+      return number(item, range, item_path);
+    });
   }
 
   // Once every field was read.
@@ -282,6 +269,25 @@ class Reader final : public Fields {
       visit(node->items[i], path(key) + "[" + std::to_string(i) + "]");
     }
     return true;
+  }
+
+  // Every key of a map is known, whatever it is.
+  template <class T>
+  void read_map(const char* key,
+                Map<T>& value,
+                const std::function<T(const Node&, const std::string&)>& read) {
+    KnownKey& known = known_child(*sections_.back().known, key);
+    const Node* node = find(key);
+    if (node == nullptr) return;
+    if (node->kind != Node::Kind::kMap) {
+      fail_at(*node, path(key), "expected a map such as {name: 1} (write {} for none)");
+    }
+    Map<T> entries;
+    for (const Entry& entry : node->entries) {
+      known_child(known, entry.key);
+      entries.emplace_back(entry.key, read(entry.value, path(key) + "." + entry.key));
+    }
+    value = std::move(entries);
   }
 
   template <class T>

@@ -243,15 +243,19 @@ void mark_overridden(Node& node, const std::string& place) {
   node.place = place;
   node.overridden = true;
   for (Node& item : node.items) mark_overridden(item, place);
+  for (Entry& entry : node.entries) mark_overridden(entry.value, place);
 }
 
-// Lists and quoted text are YAML; the rest is taken as it stands, so that "*attn*" and "C: x" need
-// no quotes.
+// Lists, maps and quoted text are YAML; the rest is taken as it stands, so that "*attn*" and "C: x"
+// need no quotes.
 Node parse_value(const std::string& text, const std::string& place) {
   Node node;
-  if (!text.empty() && (text[0] == '[' || text[0] == '"' || text[0] == '\'')) {
+  if (!text.empty() && (text[0] == '[' || text[0] == '{' || text[0] == '"' || text[0] == '\'')) {
     node = parse_document(text, place).value_or(Node{});
-    if (node.kind == Node::Kind::kMap) throw ConfigError(place + ": expected one value or a list");
+    // Without braces a map is a mistake: "[a]: b" is one too.
+    if (node.kind == Node::Kind::kMap && text[0] != '{') {
+      throw ConfigError(place + ": expected one value or a list");
+    }
   } else if (text.empty()) {
     node.kind = Node::Kind::kScalar;
     node.quoted = true;

@@ -41,6 +41,13 @@ class Writer final : public Fields {
     write_list(key, items);
   }
 
+  void field(const char* key, Map<int64_t>& value, const char*, Range<int64_t>) override {
+    write_map(key, value, [](int64_t one) { return std::to_string(one); });
+  }
+  void field(const char* key, Map<double>& value, const char*, Range<double>) override {
+    write_map(key, value, [](double one) { return number_text(one); });
+  }
+
   const std::string& yaml() const {
     return yaml_;
   }
@@ -83,6 +90,14 @@ class Writer final : public Fields {
     std::string text = "[";
     for (const std::string& item : items) text += (text.size() > 1 ? ", " : "") + item;
     write(key, text + "]");
+  }
+  template <class T, class ToText>
+  void write_map(const char* key, const Map<T>& entries, const ToText& to_text) {
+    std::string text = "{";
+    for (const auto& [name, one] : entries) {
+      text += (text.size() > 1 ? ", " : "") + string_text(name) + ": " + to_text(one);
+    }
+    write(key, text + "}");
   }
 
   std::string yaml_;

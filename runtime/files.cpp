@@ -116,6 +116,11 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+  write_file_atomically(path, [&](const WriteBytes& write) { write(bytes); });
+}
+
+void write_file_atomically(const std::filesystem::path& path,
+                           const std::function<void(const WriteBytes&)>& content) {
   static std::atomic<uint64_t> counter{0};
   if (!path.has_filename()) throw InputError(path.string() + ": names no file to write");
   const auto temporary =
@@ -127,7 +132,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
     if (file.get() < 0) fail(path, "write", errno);
     TemporaryFile guard(temporary);
-    write_all(file.get(), bytes, path);
+    content([&](std::string_view bytes) { write_all(file.get(), bytes, path); });
     if (::fsync(file.get()) != 0) fail(path, "write", errno);
     if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "write", errno);
     guard.keep();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,12 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = ui
 /// Write to a temporary name in the same folder, fsync, rename over `path`, fsync the folder.
 /// Throws InputError (disk full, read-only); what stood at `path` before stays.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+/// The same for content that is made piece by piece: `content` calls its argument with one piece
+/// after the other. When it throws, what stood at `path` stays.
+using WriteBytes = std::function<void(std::string_view)>;
+void write_file_atomically(const std::filesystem::path& path,
+                           const std::function<void(const WriteBytes&)>& content);
 
 /// fsync a finished file or folder by name.
 void sync_path(const std::filesystem::path& path);

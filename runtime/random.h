@@ -24,6 +24,7 @@ enum class Purpose : uint32_t {
   kInitialization = 10,
   kEvaluation = 11,
   kCrop = 12,
+  kDropout = 13,
 };
 
 /// The ten-round Philox4x32 block function.

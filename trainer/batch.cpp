@@ -13,6 +13,7 @@ namespace limewash::trainer {
 
 BatchSource::BatchSource(const data::Dataset& dataset,
                          const data::LatentCache& cache,
+                         const at::Tensor& dropped_embedding,
                          const models::NoiseScheduleConfig& schedule,
                          const TrainingOptions& options,
                          bool quality_weight,
@@ -20,11 +21,17 @@ BatchSource::BatchSource(const data::Dataset& dataset,
                          uint64_t seed)
     : dataset_(dataset),
       cache_(cache),
+      dropped_embedding_(dropped_embedding.to(torch::kCPU, torch::kFloat).contiguous()),
       num_train_timesteps_(schedule.num_train_timesteps),
       options_(options),
       quality_weight_(quality_weight),
       recolorings_(recolorings),
       seed_(seed) {
+  TORCH_CHECK(dropped_embedding.sizes() == at::IntArrayRef(cache.embedding_shape()),
+              "dropped embedding: expected ",
+              at::IntArrayRef(cache.embedding_shape()),
+              ", got ",
+              dropped_embedding.sizes());
   for (int64_t index = 0; index < dataset.size(); ++index) {
     const auto sample = cache.sample(index, 0);
     hole_area_.push_back(std::accumulate(sample.mask.begin(), sample.mask.end(), 0.0));
@@ -61,7 +68,6 @@ MicroBatch BatchSource::micro_batch(const std::vector<StreamSample>& samples,
                 area = height * width;
   const auto example = cache_.sample(samples.at(static_cast<size_t>(first)).index, 0);
   const int64_t channels = static_cast<int64_t>(example.hole.size()) / area;
-  const int64_t embedding_size = static_cast<int64_t>(example.embedding.size());
 
   MicroBatch batch;
   batch.z0 = torch::empty({count, channels, height, width});
@@ -69,7 +75,7 @@ MicroBatch BatchSource::micro_batch(const std::vector<StreamSample>& samples,
   batch.hole_latents = torch::empty_like(batch.z0);
   batch.mask = torch::empty({count, 1, height, width});
   batch.core = torch::empty_like(batch.mask);
-  batch.embeddings = torch::zeros({count, embedding_size});
+  batch.embeddings = dropped_embedding_.unsqueeze(0).repeat_interleave(count, 0);
   batch.timesteps = torch::empty({count}, torch::kLong);
   batch.quality = torch::empty({count});
   batch.asked_lab = torch::empty({count, 3});

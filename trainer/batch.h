@@ -32,7 +32,7 @@ struct MicroBatch {
   at::Tensor mask;          ///< [N, 1, h, w], 1 = hole
   at::Tensor core;          ///< [N, 1, h, w], share of the pixel that is core
   at::Tensor hole_latents;  ///< [N, C, h, w]
-  at::Tensor embeddings;    ///< [N, E], zero where the reference is dropped
+  at::Tensor embeddings;    ///< [N, E] or [N, P, E]: the references, where not dropped
   at::Tensor timesteps;     ///< [N] int64
   at::Tensor quality;       ///< [N]
   at::Tensor asked_lab;     ///< [N, 3], the colour asked for
@@ -41,8 +41,10 @@ struct MicroBatch {
 /// The stream of samples over a cached dataset.
 class BatchSource {
  public:
+  /// `dropped_embedding`: what stands for a dropped reference, of the shape of a cached embedding.
   BatchSource(const data::Dataset& dataset,
               const data::LatentCache& cache,
+              const at::Tensor& dropped_embedding,
               const models::NoiseScheduleConfig& schedule,
               const TrainingOptions& options,
               bool quality_weight,
@@ -67,6 +69,7 @@ class BatchSource {
  private:
   const data::Dataset& dataset_;
   const data::LatentCache& cache_;
+  at::Tensor dropped_embedding_;  // [E] or [P, E]
   int64_t num_train_timesteps_;
   TrainingOptions options_;
   bool quality_weight_;

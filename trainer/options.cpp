@@ -11,6 +11,9 @@ void TrainingOptions::describe(config::Fields& fields) {
       "stop_at", stop_at, "end this attempt after that step; 0: run to the end", {0, 100'000'000});
   fields.field("global_batch", global_batch, "samples a step, over all ranks", {1, 1'048'576});
   fields.field("micro_batch", micro_batch, "samples a forward pass", {1, 65'536});
+  fields.field("gradient_checkpointing",
+               gradient_checkpointing,
+               "compute activations again in the backward pass: less memory, more time");
   fields.field("drop_reference", drop_reference, "share of samples without reference", {0.0, 0.9});
 }
 

@@ -15,8 +15,10 @@ struct TrainingOptions {
   int64_t stop_at = 0;  ///< end this attempt after that step, with a checkpoint; 0: run to the end
   int64_t global_batch = 16;  ///< samples a step, over all ranks
   int64_t micro_batch = 8;    ///< samples a forward pass; divides global_batch
-  double drop_reference =
-      0.1;  ///< share of samples whose reference is the zero embedding, for guidance
+  /// Keep only the inputs of the UNet's layers and compute the rest again in the backward pass:
+  /// less memory, about a third more time, the same gradients.
+  bool gradient_checkpointing = false;
+  double drop_reference = 0.1;  ///< share of samples without their reference, for guidance
   void describe(config::Fields& fields);
   void validate() const;
 };

@@ -25,6 +25,18 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+/// Whose masks the rows of a micro-batch get.
+std::vector<models::DropoutKey> dropout_keys(const std::vector<StreamSample>& samples,
+                                             int64_t first,
+                                             int64_t count) {
+  std::vector<models::DropoutKey> keys;
+  for (int64_t i = first; i < first + count; ++i) {
+    const auto& sample = samples.at(static_cast<size_t>(i));
+    keys.push_back({sample.epoch, sample.id});
+  }
+  return keys;
+}
+
 }  // namespace
 
 std::vector<models::NamedParameter> trained_parameters(models::Adapter& adapter,
@@ -52,6 +64,7 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
       optimizer_(options.optimizer, parameters_.values()),
       source_(parts_.dataset,
               parts_.cache,
+              models::encode_dropped_reference(parts_.base, parts_.adapter.reference_features())[0],
               parts_.base.schedule.config(),
               options.training,
               options.loss.quality_weight,
@@ -63,6 +76,7 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
                 parts_.base.fingerprint,
                 parameters_.layout(),
                 parts_.identity_yaml} {
+  parts_.base.unet->set_gradient_checkpointing(options.training.gradient_checkpointing);
   const auto micro_batches = options.training.global_batch / options.training.micro_batch;
   if (micro_batches % parts_.communicator.size() != 0) {
     throw ConfigError("training.global_batch = " + std::to_string(options.training.global_batch) +
@@ -153,6 +167,8 @@ void Trainer::forward_backward(const std::vector<StreamSample>& samples,
                                int64_t first,
                                const LossScale& scale) {
   const auto batch = source_.micro_batch(samples, first, options_.training.micro_batch);
+  parts_.adapter.begin_dropout(parts_.seed,
+                               dropout_keys(samples, first, options_.training.micro_batch));
   const auto z_t = parts_.base.schedule.add_noise(batch.z0, batch.noise, batch.timesteps);
   const auto reference = parts_.adapter.project_reference(batch.embeddings);
   const auto text = text_.expand({z_t.size(0), -1, -1});
@@ -160,6 +176,7 @@ void Trainer::forward_backward(const std::vector<StreamSample>& samples,
       torch::cat({z_t, batch.mask, batch.hole_latents}, 1), batch.timesteps, text, reference);
   const auto terms = objective_(batch, samples, first, z_t, output, scale, step_);
   terms.total.backward();
+  parts_.adapter.end_dropout();
   torch::NoGradGuard no_grad;
   parameters_.tail()[kTotal].add_(terms.total.detach());
   parameters_.tail()[kNoise].add_(terms.noise);

@@ -34,7 +34,7 @@ struct FakeEncoders {
     encoders.fingerprint = "fake";
     encoders.latent_channels = kChannels;
     encoders.downscale = kScale;
-    encoders.embedding_size = kEmbedding;
+    encoders.embedding_shape = {kEmbedding};
     encoders.swatch_size = 16;
     encoders.encode_images = [this](std::span<const Image> batch, float* mean, float* deviation) {
       images += static_cast<int>(batch.size());
@@ -243,6 +243,22 @@ TEST_F(LatentCacheTest, OtherEncodersMakeAnotherCache) {
   const auto alone = make_single_process_communicator();
   LatentCache::open(dataset, options, other, *alone);
   EXPECT_EQ(cache_folders().size(), 2u);
+  other.embedding_kind = "another output of the same encoder";
+  LatentCache::open(dataset, options, other, *alone);
+  EXPECT_EQ(cache_folders().size(), 3u);
+}
+
+TEST_F(LatentCacheTest, KeepsHiddenStatesWithTheirShape) {
+  const Dataset dataset(folder / "d");
+  const auto flat = open(dataset);
+  Encoders encoders = fake.make();
+  encoders.embedding_shape = {kEmbedding, 1};
+  const auto alone = make_single_process_communicator();
+  const auto cache = LatentCache::open(dataset, options, encoders, *alone);
+  EXPECT_EQ(cache->embedding_shape(), (std::vector<int64_t>{kEmbedding, 1}));
+  EXPECT_EQ(cache_folders().size(), 2u);
+  const auto ours = cache->sample(69, 1).embedding, theirs = flat->sample(69, 1).embedding;
+  EXPECT_TRUE(std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end()));
 }
 
 TEST_F(LatentCacheTest, ForeignAndDamagedPiecesAreMadeAgain) {
@@ -312,7 +328,7 @@ TEST_F(LatentCacheTest, RefusesPicturesThatAreNoMultipleOfALatent) {
 }
 
 TEST_F(LatentCacheTest, APieceReadsOneSampleAsItReadsAll) {
-  const LatentShape shape{3, kChannels, 2, 2, kEmbedding};
+  const LatentShape shape{3, kChannels, 2, 2, {kEmbedding}};
   const Dataset dataset(folder / "d");
   const LatentPiece piece = encode_piece(dataset, options, fake.make(), shape, 64, 6);
   write_piece(folder / "piece.h5", "f", piece);

@@ -68,6 +68,18 @@ VAE_PLAIN = dict(
     use_quant_conv=False,
     use_post_quant_conv=False,
 )
+VAE_TINY = dict(
+    encoder_block_out_channels=(6, 6, 6),
+    decoder_block_out_channels=(5, 5),
+    num_encoder_blocks=(1, 2, 1),
+    num_decoder_blocks=(2, 1),
+    act_fn="silu",
+    latent_channels=3,
+    upsampling_scaling_factor=3,
+    latent_magnitude=2,
+    latent_shift=0.25,
+    scaling_factor=0.8,
+)
 TEXT = dict(
     vocab_size=40,
     hidden_size=CONTEXT,
@@ -170,6 +182,7 @@ def make_tokenizer(out):
     out.mkdir(parents=True, exist_ok=True)
     vocab = {f"t{index}": index for index in range(38)} | {"<|startoftext|>": 38, "<|endoftext|>": 39}
     (out / "vocab.json").write_text(json.dumps(vocab) + "\n")
+    (out / "merges.txt").write_text("#version: 0.2\n")
     special = {
         "bos_token": {"content": "<|startoftext|>", "lstrip": False},
         "eos_token": "<|endoftext|>",
@@ -236,12 +249,27 @@ def make_variants(out):
     write(out, "vae_inputs", {"sample": pixels, "latents": latents})
     write(out, "vae_outputs", reference.run_vae_encode(vae, pixels) | reference.run_vae_decode(vae, latents))
 
+    make_tiny_vae(out)
+
     # As transformers 5 writes it, with the end token of files from before its id was corrected.
     text = reference.make_text_encoder(7, **(TEXT | dict(eos_token_id=2, hidden_act="gelu")))
     text.save_pretrained(out / "text_encoder")
     ids = torch.tensor([[38, 5, 39, 39], [38, 2, 3, 39]])
     write(out, "text_inputs", {"input_ids": ids})
     write(out, "text_outputs", reference.run_text_encoder(text, ids))
+
+
+def make_tiny_vae(out):
+    vae = reference.make_autoencoder_tiny(8, **VAE_TINY)
+    vae.save_pretrained(out / "vae_tiny")
+    pixels, latents = reference.normal(55, 2, 3, 11, 14), 2 * reference.normal(56, 2, 3, 5, 4)
+    write(out, "vae_tiny_inputs", {"sample": pixels, "latents": latents})
+    with torch.no_grad():
+        # The network's own forward keeps the latents as bytes between both sides.
+        stored = vae.scale_latents(latents)
+        tensors = {"latents": vae.encode(pixels).latents, "sample": vae.decode(latents).sample}
+        tensors |= {"scaled": stored, "unscaled": vae.unscale_latents(stored)}
+    write(out, "vae_tiny_outputs", tensors)
 
 
 def control_residuals(unet, sample):

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.training_utils import _collate_lora_metadata
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -33,6 +33,10 @@ def make_unet(seed, **config):
 
 def make_vae(seed, **config):
     return randomize(AutoencoderKL(**config), seed)
+
+
+def make_autoencoder_tiny(seed, **config):
+    return randomize(AutoencoderTiny(**config), seed)
 
 
 def make_text_encoder(seed, **config):
@@ -140,6 +144,12 @@ def run_unet(unet, sample, timestep, encoder_hidden_states):
 def run_vae_encode(vae, sample):
     latents = vae.encode(sample).latent_dist
     return {"mean": latents.mean.contiguous(), "std": latents.std.contiguous()}
+
+
+@torch.no_grad()
+def run_autoencoder_tiny_encode(vae, sample):
+    latents = vae.encode(sample).latents
+    return {"latents": latents, "mean": latents.clone(), "std": torch.zeros_like(latents)}
 
 
 @torch.no_grad()

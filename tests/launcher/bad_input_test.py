@@ -46,6 +46,13 @@ class BadInput(unittest.TestCase):
         self.assertEqual(limewash(check=False).returncode, 2)
         self.assertEqual(limewash("--help").returncode, 0)
 
+    def test_a_mistyped_command_gets_the_nearest_one(self):
+        for words, near in ((["trian"], "train"), (["model", "rnu"], "run"), (["runs", "shwo", "x"], "show")):
+            done = limewash(*words, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(words[min(1, len(words) - 1)], done.stderr)
+            self.assertIn(f"did you mean {near}?", done.stderr)
+
     def test_a_missing_dataset_is_named(self):
         done = self.work.run("train", "nodata", "data.train=nowhere/at/all", check=False)
         self.assertEqual(done.returncode, 1)

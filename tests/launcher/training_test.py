@@ -133,6 +133,24 @@ class Training(unittest.TestCase):
         self.work.run("train", "alone", "run.threads=1")
         self.assertEqual(self.work.weights("alone", 20), self.work.weights("straight", 20))
 
+    def test_gradient_checkpointing_changes_no_bit_even_when_a_resume_turns_it_off(self):
+        on = "training.gradient_checkpointing=true"
+        self.work.run("train", "repeated", "run.threads=1", "evaluation.every=0", on, "training.stop_at=10", check=False)
+        self.assertEqual(len(self.work.losses("repeated")), 10)
+        self.work.run("train", "repeated", "run.threads=1", "evaluation.every=0", flags=["--resume"])
+        self.assertEqual(self.work.weights("repeated", 20), self.work.weights("straight", 20))
+        self.assertEqual(self.work.losses("repeated"), self.work.losses("straight"))
+
+    def test_bf16_stays_near_fp32_and_is_no_resume_of_it(self):
+        self.work.run("train", "bf16", "run.threads=1", "run.precision=bf16", "evaluation.every=0")
+        rows = list(zip(self.work.losses("straight"), self.work.losses("bf16"), strict=True))
+        for exact, rounded in rows:
+            first, second = float(exact["loss"]), float(rounded["loss"])
+            self.assertLessEqual(abs(first - second), 0.05 * abs(first), f"step {exact['step']}")
+        self.assertTrue(any(exact["loss"] != rounded["loss"] for exact, rounded in rows))
+        refused = self.work.run("train", "bf16", "run.threads=1", "evaluation.every=0", flags=["--resume"], check=False)
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+
     def test_overwrite_starts_anew(self):
         self.work.run("train", "again", "run.threads=1", "training.steps=2", "evaluation.every=0")
         self.work.run("train", "again", "run.threads=1", "training.steps=3", "evaluation.every=0", flags=["--overwrite"])

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <torch/torch.h>
 
-#include "models/prompt_ids.h"
+#include "models/clip_tokenizer.h"
 #include "models/strict_json.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
@@ -59,7 +59,8 @@ TEST(BaseModel, LoadsAWholeFolder) {
 TEST(BaseModel, EmptyPromptAgreesWithTransformers) {
   BaseModel base = load_base_model(golden_base());
   const std::vector<int64_t> ids = {38, 39, 39, 39, 39, 39, 39, 39, 39};
-  EXPECT_TRUE(at::equal(base.empty_prompt_ids, at::tensor(ids, at::kLong).unsqueeze(0)));
+  EXPECT_TRUE(
+      at::equal(base.tokenizer->encode_batch({""}), at::tensor(ids, at::kLong).unsqueeze(0)));
   expect_close(encode_empty_prompt(base), golden("base/text_outputs").at("empty_prompt"));
 }
 
@@ -81,6 +82,19 @@ TEST(BaseModel, ReferencesOfAnySizeAgreeWithTransformers) {
     const at::Tensor& expected = pictures.at("image_embeds_" + size);
     expect_close(encode_reference(base, rgb), expected);
   }
+}
+
+TEST(BaseModel, ADroppedReferenceIsTheZeroEmbeddingOrTheEncodedZeroInput) {
+  BaseModel base = load_base_model(golden_base());
+  const at::Tensor embedding = encode_dropped_reference(base, ReferenceFeatures::kImageEmbeds);
+  EXPECT_TRUE(at::equal(embedding, at::zeros({1, 10})));
+  expect_close(encode_dropped_reference(base, ReferenceFeatures::kPenultimateHiddenState),
+               golden("ip_adapter/dropped").at("penultimate_hidden_state"));
+  // The same kind of features as those of a picture.
+  const at::Tensor rgb = golden("base/pictures").at("rgb_14").to(at::kFloat) / 255;
+  EXPECT_EQ(
+      encode_reference(base, rgb, ReferenceFeatures::kPenultimateHiddenState).sizes().slice(1),
+      golden("ip_adapter/dropped").at("penultimate_hidden_state").sizes().slice(1));
 }
 
 TEST(BaseModel, FingerprintFollowsTheEncodersAndNotTheUNet) {
@@ -230,7 +244,10 @@ TEST_F(SpoiledBase, BrokenJsonIsNamed) {
 }
 
 TEST_F(SpoiledBase, TokenizersOfEitherKindGiveTheEmptyPrompt) {
-  const at::Tensor expected = read_empty_prompt_ids(file("tokenizer"), 9, 40);
+  const auto read = [&](int64_t vocab_size) {
+    return ClipTokenizer::from_folder(file("tokenizer"), vocab_size, 9).encode_batch({""});
+  };
+  const at::Tensor expected = read(40);
   const nlohmann::json vocabulary = nlohmann::json::parse(read_file(file("tokenizer/vocab.json")));
   nlohmann::json fast = {{"model", {{"vocab", vocabulary}}},
                          {"added_tokens", {{{"id", 39}, {"content", "<|endoftext|>"}}}}};
@@ -238,16 +255,24 @@ TEST_F(SpoiledBase, TokenizersOfEitherKindGiveTheEmptyPrompt) {
   std::filesystem::remove(file("tokenizer/vocab.json"));
   std::filesystem::remove(file("tokenizer/special_tokens_map.json"));
   write_file_atomically(file("tokenizer/tokenizer.json"), fast.dump());
-  EXPECT_TRUE(at::equal(read_empty_prompt_ids(file("tokenizer"), 9, 40), expected));
+  EXPECT_TRUE(at::equal(read(40), expected));
 
   // SD 2 pads with "!".
   write_file_atomically(file("tokenizer/tokenizer_config.json"), R"({"pad_token": "t0"})");
-  EXPECT_EQ(read_empty_prompt_ids(file("tokenizer"), 9, 40)[0][2].item<int64_t>(), 0);
-  EXPECT_THAT(message_of<InputError>([&] { read_empty_prompt_ids(file("tokenizer"), 9, 39); }),
-              HasSubstr("has the id 39"));
+  EXPECT_EQ(read(40)[0][2].item<int64_t>(), 0);
+  EXPECT_THAT(message_of<InputError>([&] { read(39); }), HasSubstr("has the id 39"));
   std::filesystem::remove(file("tokenizer/tokenizer.json"));
-  EXPECT_THAT(message_of<InputError>([&] { read_empty_prompt_ids(file("tokenizer"), 9, 40); }),
+  EXPECT_THAT(message_of<InputError>([&] { read(40); }),
               HasSubstr("expected vocab.json or tokenizer.json"));
+}
+
+TEST_F(SpoiledBase, PromptsAreEncodedAsABatch) {
+  BaseModel base = load_base_model(options);
+  // A vocabulary of no letters: only the special tokens within a text make another prompt.
+  const at::Tensor states = encode_prompts(base, {"", "<|startoftext|>"});
+  EXPECT_EQ(states.sizes(), at::IntArrayRef({2, 9, 15}));
+  expect_close(states.slice(0, 0, 1), encode_empty_prompt(base));
+  EXPECT_GT((states[1] - states[0]).abs().max().item<double>(), 1e-4);
 }
 
 }  // namespace

@@ -18,10 +18,17 @@ class ModelRunTest : public ::testing::Test {
   TensorMap run(const std::string& part,
                 const std::filesystem::path& model,
                 const TensorMap& tensors,
-                const std::filesystem::path& adapter = {}) {
+                const std::filesystem::path& adapter = {},
+                const ModelRunOptions& options = {}) {
     write_safetensors(folder.path() / "x.safetensors", tensors);
-    run_model_part(
-        part, model, adapter, folder.path() / "x.safetensors", folder.path() / "y.safetensors");
+    std::vector<std::filesystem::path> adapters;
+    if (!adapter.empty()) adapters.push_back(adapter);
+    run_model_part(part,
+                   model,
+                   adapters,
+                   folder.path() / "x.safetensors",
+                   folder.path() / "y.safetensors",
+                   options);
     return read_safetensors(folder.path() / "y.safetensors").tensors;
   }
   template <class Error = InputError>
@@ -68,6 +75,76 @@ TEST_F(ModelRunTest, RunsAnAdapterAndItsProjection) {
   inputs["ip_hidden_states"] = tokens.at("ip_hidden_states");
   expect_close(run("unet", golden_path("base"), inputs, adapter).at("sample"),
                expected.at("sample"));
+}
+
+TEST_F(ModelRunTest, GivesTheGradientsOfTheAdapter) {
+  const auto expected = golden("base/adapter_outputs");
+  TensorMap inputs = golden("base/unet_inputs");
+  inputs["image_embeds"] = expected.at("image_embeds");
+  inputs["grad_sample"] = expected.at("probe");
+  const auto results = run("unet",
+                           golden_path("base"),
+                           inputs,
+                           golden_path("base/adapter"),
+                           {.precision = "fp32", .gradients = true});
+  expect_close(results.at("sample"), expected.at("sample"));
+  size_t compared = 0;
+  for (const auto& [name, gradient] : expected) {
+    if (!name.starts_with("gradient.")) continue;
+    expect_close(results.at("grad." + name.substr(9)), gradient, 1e-4);
+    ++compared;
+  }
+  EXPECT_EQ(results.size(), compared + 1);
+  EXPECT_GT(compared, 20u);
+}
+
+TEST_F(ModelRunTest, LeavesOutGradientsThatTheInputsDoNotReach) {
+  const auto expected = golden("base/adapter_outputs");
+  TensorMap inputs = golden("base/unet_inputs");
+  inputs["ip_hidden_states"] = expected.at("ip_hidden_states");
+  inputs["grad_sample"] = expected.at("probe");
+  const auto results = run("unet",
+                           golden_path("base"),
+                           inputs,
+                           golden_path("base/adapter"),
+                           {.precision = "fp32", .gradients = true});
+  EXPECT_FALSE(results.contains("grad.image_proj.proj.weight"));
+  EXPECT_TRUE(results.contains("grad.ip_adapter.1.to_k_ip.weight"));
+}
+
+TEST_F(ModelRunTest, RunsAnAutoencoderTiny) {
+  const auto vae = golden_path("variants/vae_tiny");
+  const auto in = golden("variants/vae_tiny_inputs"), out = golden("variants/vae_tiny_outputs");
+  const auto encoded = run("vae-encode", vae, {{"sample", in.at("sample")}});
+  expect_close(encoded.at("latents"), out.at("latents"));
+  EXPECT_TRUE(at::equal(encoded.at("mean"), encoded.at("latents")));
+  EXPECT_EQ(encoded.at("std").abs().max().item<float>(), 0);
+  expect_close(run("vae-decode", vae, {{"latents", in.at("latents")}}).at("sample"),
+               out.at("sample"));
+  const auto info = nlohmann::json::parse(model_info_json(vae));
+  EXPECT_EQ(info["parts"]["vae"]["class"], "AutoencoderTiny");
+  EXPECT_EQ(info["parts"]["vae"]["latent_channels"], 3);
+}
+
+TEST_F(ModelRunTest, ComputesInBf16WhereAskedTo) {
+  const auto results = run("unet",
+                           golden_path("base"),
+                           golden("base/unet_inputs"),
+                           {},
+                           {.precision = "bf16", .gradients = false});
+  const auto expected = golden("base/unet_outputs").at("sample");
+  EXPECT_EQ(results.at("sample").scalar_type(), at::kFloat);
+  expect_close(results.at("sample"), expected, 0.05);
+  EXPECT_GT(largest_difference(results.at("sample"), expected), 1e-4);
+}
+
+TEST_F(ModelRunTest, RefusesOptionsThatThePartDoesNotHave) {
+  const auto error = [&](const std::string& part, const ModelRunOptions& options) {
+    return message_of<ConfigError>([&] { run(part, golden_path("base"), {}, {}, options); });
+  };
+  EXPECT_THAT(error("unet", {.precision = "fp16", .gradients = false}), HasSubstr("--precision"));
+  EXPECT_THAT(error("vae-encode", {.precision = "fp32", .gradients = true}), HasSubstr("unet"));
+  EXPECT_THAT(error("unet", {.precision = "fp32", .gradients = true}), HasSubstr("--adapter"));
 }
 
 TEST_F(ModelRunTest, AddsControlResiduals) {
@@ -133,6 +210,9 @@ TEST_F(ModelRunTest, InfoCountsTheParameters) {
   EXPECT_EQ(info["parts"]["unet"]["inpainting"], true);
   EXPECT_EQ(info["scheduler"]["prediction_type"], "v_prediction");
   EXPECT_EQ(info["parts"].size(), 4u);
+  const auto& estimate = info["estimated_training_gib"];
+  EXPECT_GT(estimate["fp32"], estimate["fp32_gradient_checkpointing"]);
+  EXPECT_GT(estimate["fp32"], estimate["bf16"]);
   const auto single = nlohmann::json::parse(model_info_json(golden_path("variants/vae")));
   EXPECT_EQ(single["parts"]["vae"]["latent_channels"], 3);
   EXPECT_THAT(model_info_text(golden_path("base")), HasSubstr("unet: UNet2DConditionModel"));

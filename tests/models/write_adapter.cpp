@@ -1,9 +1,11 @@
-// Writes a new adapter whose weights all matter, for parity_test.py: UNET OUT RANK ALPHA EMBEDDING
-// TARGET...
+// Writes a new adapter whose weights all matter, for parity_test.py and lora_interop_test.py:
+// UNET OUT RANK ALPHA EMBEDDING WORD...
+// A WORD is a target, or KEY=VALUE of adapter.lora; an EMBEDDING of 0 means no IP-Adapter.
 
 #include <exception>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include <torch/torch.h>
 
@@ -15,10 +17,22 @@ int main(int argc, char** argv) {
   if (argc < 7) return 2;
   try {
     models::AdapterOptions options;
+    std::vector<std::string> overrides;
+    options.lora.targets.clear();
+    for (int i = 6; i < argc; ++i) {
+      const std::string word = argv[i];
+      if (word.find('=') == std::string::npos) {
+        options.lora.targets.push_back(word);
+      } else {
+        overrides.push_back("lora." + word);
+      }
+    }
     options.lora.rank = std::stoll(argv[3]);
     options.lora.alpha = std::stod(argv[4]);
-    options.lora.targets.assign(argv + 6, argv + argc);
-    models::Adapter adapter(models::load_unet(argv[1]), options, std::stoll(argv[5]), /*seed=*/11);
+    const int64_t embedding = std::stoll(argv[5]);
+    if (embedding == 0) options.ip_adapter.kind = "none";
+    config::Document::parse("", "", overrides).read_into(options);
+    models::Adapter adapter(models::load_unet(argv[1]), options, embedding, /*seed=*/11);
     torch::NoGradGuard no_grad;
     for (auto& parameter : adapter.lora_parameters()) {
       // B starts at zero, which would hide a wrong name, shape or scale.

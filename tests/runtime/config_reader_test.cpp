@@ -61,6 +61,54 @@ TEST(Config, TakesAnEmptyListAndAnEmptySection) {
   EXPECT_EQ(read("---\n...\n").prepare.size, 512);
 }
 
+struct MapOptions {
+  config::Map<int64_t> ranks = {{"to_q", 4}};
+  config::Map<double> alphas;
+  void describe(config::Fields& fields) {
+    fields.field("ranks", ranks, "by module", {1, 64});
+    fields.field("alphas", alphas, "by module", {0, 10});
+  }
+  void validate() const {}
+};
+
+MapOptions read_maps(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  MapOptions options;
+  config::Document::parse(text, "x.yaml", overrides).read_into(options);
+  return options;
+}
+
+std::string map_error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  try {
+    read_maps(text, overrides);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Config, ReadsAMapInTheOrderOfTheFile) {
+  const MapOptions options = read_maps("ranks:\n  to_v: 8\n  'a.*b': 2\nalphas: {x.y: 0.5}\n");
+  EXPECT_THAT(options.ranks, ElementsAre(testing::Pair("to_v", 8), testing::Pair("a.*b", 2)));
+  EXPECT_THAT(options.alphas, ElementsAre(testing::Pair("x.y", 0.5)));
+  EXPECT_THAT(read_maps("alphas: {}\n").ranks, ElementsAre(testing::Pair("to_q", 4)));
+  EXPECT_TRUE(read_maps("ranks: {}\n").ranks.empty());
+  EXPECT_THAT(read_maps("", {"ranks={to_out.0: 3, b: 1}"}).ranks,
+              ElementsAre(testing::Pair("to_out.0", 3), testing::Pair("b", 1)));
+}
+
+TEST(Config, NamesTheEntryOfAMapThatIsWrong) {
+  EXPECT_THAT(map_error_of("ranks: {a: 1, b: 65}\n"),
+              AllOf(HasSubstr("x.yaml:1"), HasSubstr("ranks.b = 65"), HasSubstr("1 to 64")));
+  EXPECT_THAT(map_error_of("ranks: {a: 1.5}\n"), HasSubstr("expected a whole number"));
+  EXPECT_THAT(map_error_of("ranks: {a: [1]}\n"), HasSubstr("expected a whole number"));
+  EXPECT_THAT(map_error_of("alphas: {a: .nan}\n"), HasSubstr("alphas.a"));
+  EXPECT_THAT(map_error_of("alphas: [1]\n"), HasSubstr("expected a map"));
+  EXPECT_THAT(map_error_of("alphas: 1\n"), HasSubstr("expected a map"));
+  EXPECT_THAT(map_error_of("alphas:\n"), HasSubstr("write {} for none"));
+  EXPECT_THAT(map_error_of("", {"ranks={a: 0}"}), HasSubstr("--set ranks={a: 0}"));
+  EXPECT_THAT(map_error_of("", {"ranks={a: 1"}), HasSubstr("--set ranks={a: 1"));
+}
+
 TEST(Config, TakesANumberAsTextWhereTextIsAsked) {
   EXPECT_EQ(read("prepare: {images: 2024}\n").prepare.images, "2024");
 }

@@ -24,6 +24,8 @@ struct Written {
   int64_t whole = 0;
   std::vector<std::string> texts;
   std::vector<double> numbers;
+  config::Map<int64_t> whole_by_name;
+  config::Map<double> numbers_by_name;
   Nothing nothing;
   void describe(config::Fields& fields) {
     fields.field("text", text, "");
@@ -32,6 +34,8 @@ struct Written {
     fields.field("whole", whole, "");
     fields.field("texts", texts, "");
     fields.field("numbers", numbers, "");
+    fields.field("whole_by_name", whole_by_name, "");
+    fields.field("numbers_by_name", numbers_by_name, "");
   }
   void validate() const {}
 };
@@ -50,6 +54,16 @@ TEST(ConfigWriter, WritesSectionsThatReadAsYaml) {
             "training:\n  steps: 1000\n  stop_at: 0\n  gradient_checkpointing: false\n"
             "  learning_rate: 0.0001\n  clip: .inf\n  stage: lora\n  targets: [to_q, to_v]\n"
             "  weights: [1, 0.5]\n  drop:\n    text: 0.05\n");
+}
+
+TEST(ConfigWriter, RoundTripsMapsWhateverTheirKeysLookLike) {
+  Written written;
+  written.whole_by_name = {{"to_out.0", 3}, {"a: b", -1}, {"true", 2}, {"^(x|y)\\d+$", 5}, {"", 7}};
+  written.numbers_by_name = {{"z", 0.1}, {"a", 1e-7}};
+  const Written back = through_yaml(written);
+  EXPECT_EQ(back.whole_by_name, written.whole_by_name);
+  EXPECT_EQ(back.numbers_by_name, written.numbers_by_name);
+  EXPECT_THAT(config::flatten(written), Contains(Pair("numbers_by_name", "{z: 0.1, a: 1e-07}")));
 }
 
 TEST(ConfigWriter, RoundTripsTextThatLooksLikeSomethingElse) {

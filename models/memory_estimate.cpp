@@ -1,0 +1,135 @@
+#include "models/memory_estimate.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <c10/core/ScalarTypeToTypeMeta.h>
+
+namespace limewash::models {
+
+namespace {
+
+/// A residual block and the transformer behind it, the unit that gradient checkpointing repeats.
+struct UNetLayer {
+  int64_t in_channels = 0;
+  int64_t out_channels = 0;
+  int64_t pixels = 0;
+  int64_t transformers = 0;  ///< transformer blocks; 0: none
+  int64_t heads = 1;
+  bool concatenates = false;  ///< joins a residual to its input first
+};
+
+/// All layers in the order of the forward pass.
+std::vector<UNetLayer> layers_of(const UNetConfig& config, int64_t height, int64_t width) {
+  const auto& channels = config.block_out_channels;
+  const size_t levels = channels.size();
+  std::vector<int64_t> pixels;
+  for (size_t level = 0; level < levels; ++level) {
+    pixels.push_back(height * width);
+    height = (height + 1) / 2;
+    width = (width + 1) / 2;
+  }
+  std::vector<UNetLayer> layers;
+  const auto add = [&](size_t level, int64_t in_channels, bool attends, bool concatenates) {
+    layers.push_back({in_channels,
+                      channels[level],
+                      pixels[level],
+                      attends ? config.transformer_layers_per_block[level] : 0,
+                      config.num_attention_heads[level],
+                      concatenates});
+  };
+  std::vector<int64_t> skips{channels[0]};
+  int64_t current = channels[0];
+  for (size_t level = 0; level < levels; ++level) {
+    for (int64_t i = 0; i < config.layers_per_block[level]; ++i) {
+      add(level, current, config.down_block_types[level] == "CrossAttnDownBlock2D", false);
+      current = channels[level];
+      skips.push_back(current);
+    }
+    if (level + 1 < levels) skips.push_back(current);
+  }
+  add(levels - 1, current, true, false);
+  add(levels - 1, current, false, false);
+  for (size_t i = 0; i < levels; ++i) {
+    const size_t level = levels - 1 - i;
+    for (int64_t j = 0; j <= config.layers_per_block[level]; ++j) {
+      const int64_t joined = current + skips.back();
+      skips.pop_back();
+      add(level, joined, config.up_block_types[i] == "CrossAttnUpBlock2D", true);
+      current = channels[level];
+    }
+  }
+  return layers;
+}
+
+/// Numbers that autograd keeps of one sample's way through the layer; its output is one of them.
+int64_t saved_by(const UNetLayer& layer, const TrainingStepShape& shape) {
+  const int64_t in = layer.in_channels * layer.pixels, out = layer.out_channels * layer.pixels;
+  // Inputs of: norm1 (its own where it was joined), SiLU, conv1; norm2, SiLU, conv2; and the sum.
+  int64_t saved = (layer.concatenates ? 3 : 2) * in + 4 * out;
+  if (layer.transformers == 0) return saved;
+  const int64_t tokens = layer.pixels;
+  int64_t block = 0;
+  // Three norms' inputs. attn1: q, k, v, result. attn2: q, result.
+  block += (3 + 4 + 2) * out;
+  // With an IP-Adapter: its attention's result, and the sum that goes on.
+  if (shape.reference_tokens > 0) block += 2 * out;
+  // A LoRA's input is kept, where the frozen layer alone would not need it: two norms' outputs.
+  if (shape.lora_rank > 0) block += 2 * out + 6 * shape.lora_rank * tokens;
+  // GEGLU: both halves of a projection to 8 times the width, and the gate.
+  block += 12 * out;
+  // Keys and values of text and reference, and what attention keeps of its softmax, in fp32.
+  block += 2 * (shape.text_tokens + shape.reference_tokens) * layer.out_channels;
+  block += 3 * layer.heads * tokens;
+  return saved + layer.transformers * block + out;
+}
+
+/// The most that the backward pass through the layer holds beside what was saved: gradients around
+/// GEGLU, or around the convolutions.
+int64_t peak_of_backward(const UNetLayer& layer) {
+  const int64_t out = layer.out_channels * layer.pixels;
+  return layer.transformers > 0 ? 20 * out : 2 * (out + layer.in_channels * layer.pixels);
+}
+
+}  // namespace
+
+int64_t MemoryEstimate::total() const {
+  return weights + training + activations;
+}
+
+MemoryEstimate estimate_training_memory(const UNetConfig& config,
+                                        int64_t frozen_parameters,
+                                        int64_t trained_parameters,
+                                        const TrainingStepShape& shape) {
+  const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));
+  int64_t kept = 0, largest_layer = 0, largest_backward = 0;
+  for (const UNetLayer& layer : layers_of(config, shape.latent_height, shape.latent_width)) {
+    const int64_t saved = saved_by(layer, shape);
+    kept += shape.gradient_checkpointing ? layer.out_channels * layer.pixels : saved;
+    largest_layer = std::max(largest_layer, saved);
+    largest_backward = std::max(largest_backward, peak_of_backward(layer));
+  }
+  if (shape.gradient_checkpointing) kept += largest_layer;
+  return {.weights = frozen_parameters * bytes,
+          .training = trained_parameters * 4 * static_cast<int64_t>(sizeof(float)),
+          .activations = (kept + largest_backward) * shape.batch * bytes};
+}
+
+int64_t count_adapter_parameters(const UNetConfig& config,
+                                 int64_t lora_rank,
+                                 int64_t reference_tokens,
+                                 int64_t image_embedding_size) {
+  const int64_t context = config.cross_attention_dim[0];
+  int64_t count = 0;
+  for (const UNetLayer& layer : layers_of(config, 1, 1)) {
+    const int64_t width = layer.out_channels / layer.heads * layer.heads;
+    // A and B of eight linear layers; keys and values of attn2 read the context.
+    const int64_t lora = lora_rank * (6 * 2 * width + 2 * (context + width));
+    const int64_t ip_adapter = reference_tokens > 0 ? 2 * context * width : 0;
+    count += layer.transformers * (lora + ip_adapter);
+  }
+  if (reference_tokens == 0) return count;
+  return count + (image_embedding_size + 1) * reference_tokens * context + 2 * context;
+}
+
+}  // namespace limewash::models

@@ -1,0 +1,13 @@
+#include "models/precision.h"
+
+#include "runtime/error.h"
+
+namespace limewash::models {
+
+c10::ScalarType compute_type(const std::string& precision, const std::string& key) {
+  if (precision == "fp32") return c10::ScalarType::Float;
+  if (precision == "bf16") return c10::ScalarType::BFloat16;
+  throw ConfigError(key + " is '" + precision + "': expected fp32 or bf16");
+}
+
+}  // namespace limewash::models

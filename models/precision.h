@@ -1,0 +1,15 @@
+#pragma once
+// The type that frozen networks are held and computed in.
+
+#include <string>
+
+#include <c10/core/ScalarType.h>
+
+namespace limewash::models {
+
+/// `fp32` or `bf16` -> the type of frozen weights and activations. Trained tensors, sums, norms'
+/// statistics and the loss are fp32 either way. Throws ConfigError naming `key` for another word.
+c10::ScalarType compute_type(const std::string& precision,
+                             const std::string& key = "run.precision");
+
+}  // namespace limewash::models
