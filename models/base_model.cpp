@@ -83,6 +83,7 @@ std::string encoder_fingerprint(const std::filesystem::path& folder,
                            "merges.txt",
                            "tokenizer.json",
                            "tokenizer_config.json",
+                           "added_tokens.json",
                            "special_tokens_map.json"}) {
     add("tokenizer", folder / "tokenizer", file);
   }

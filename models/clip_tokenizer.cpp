@@ -50,6 +50,7 @@ ClipTokenizer::ClipTokenizer(const ClipTokenizerFiles& files,
                             ? normalized_tokens_.add(normalize_clip_text(token.content), token.id)
                             : raw_tokens_.add(token.content, token.id);
     if (is_new) continue;
+    // transformers takes either of the two, by chance.
     throw InputError(name_ + ": two added tokens read '" + printable(token.content) +
                      "' in normalised text");
   }

@@ -9,6 +9,9 @@ namespace limewash::models {
 
 namespace {
 
+/// Resident memory of a process that has loaded LibTorch and nothing else.
+constexpr int64_t kProgramBytes = int64_t{700} << 20;
+
 /// A residual block and the transformer behind it, the unit that gradient checkpointing repeats.
 struct UNetLayer {
   int64_t in_channels = 0;
@@ -94,7 +97,7 @@ int64_t peak_of_backward(const UNetLayer& layer) {
 }  // namespace
 
 int64_t MemoryEstimate::total() const {
-  return weights + training + activations;
+  return weights + training + activations + program;
 }
 
 MemoryEstimate estimate_training_memory(const UNetConfig& config,
@@ -112,7 +115,8 @@ MemoryEstimate estimate_training_memory(const UNetConfig& config,
   if (shape.gradient_checkpointing) kept += largest_layer;
   return {.weights = frozen_parameters * bytes,
           .training = trained_parameters * 4 * static_cast<int64_t>(sizeof(float)),
-          .activations = (kept + largest_backward) * shape.batch * bytes};
+          .activations = (kept + largest_backward) * shape.batch * bytes,
+          .program = kProgramBytes};
 }
 
 int64_t count_adapter_parameters(const UNetConfig& config,

@@ -22,20 +22,19 @@ struct TrainingStepShape {
   bool gradient_checkpointing = false;
 };
 
-/// In bytes. What the process itself, the libraries' work space and the data loader take comes on
-/// top.
+/// In bytes. What the data loader takes comes on top.
 struct MemoryEstimate {
-  int64_t weights = 0;   ///< frozen networks
-  int64_t training = 0;  ///< trained tensors, their gradients, AdamW's two moments: fp32
-  int64_t activations =
-      0;  ///< what autograd keeps of one forward pass, and the backward pass's peak
+  int64_t weights = 0;      ///< frozen networks
+  int64_t training = 0;     ///< trained tensors, their gradients, AdamW's two moments: fp32
+  int64_t activations = 0;  ///< saved by one forward pass, and the backward pass's peak
+  int64_t program = 0;      ///< the process itself, with its libraries
   int64_t total() const;
 };
 
-/// An estimate: it adds up the tensors that autograd saves, layer by layer. Against what LibTorch
-/// allocated it was within 25 % on every size that was measured
-/// (tests/models/memory_estimate_test). `frozen_parameters`: of all networks that are loaded;
-/// `trained_parameters`: of the adapter.
+/// An estimate: it adds up the tensors that autograd saves, layer by layer. Of what LibTorch
+/// allocated, and of the process's peak on the CPU at the size of Stable Diffusion, it was within a
+/// quarter wherever that was measured (tests/models/memory_estimate_test.cpp, docs/decisions.md).
+/// `frozen_parameters`: of all networks that are loaded; `trained_parameters`: of the adapter.
 MemoryEstimate estimate_training_memory(const UNetConfig& config,
                                         int64_t frozen_parameters,
                                         int64_t trained_parameters,

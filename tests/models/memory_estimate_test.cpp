@@ -121,7 +121,8 @@ TEST(MemoryEstimate, AddsWeightsAndTheOptimizersStates) {
   const auto fp32 = estimate_training_memory(config, 1000, 10, shape);
   EXPECT_EQ(fp32.weights, 4000);
   EXPECT_EQ(fp32.training, 160);  // weight, gradient and two moments, 4 bytes each
-  EXPECT_EQ(fp32.total(), fp32.weights + fp32.training + fp32.activations);
+  EXPECT_EQ(fp32.total(), fp32.weights + fp32.training + fp32.activations + fp32.program);
+  EXPECT_GT(fp32.program, 0);
   shape.type = at::kBFloat16;
   const auto bf16 = estimate_training_memory(config, 1000, 10, shape);
   EXPECT_EQ(bf16.weights, 2000);
