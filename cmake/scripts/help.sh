@@ -7,7 +7,7 @@ make demo     render rooms, train on two ranks, measure, and show it on an MLflo
 make test     build and run every test, and say what was left out
 make verify   hours: every test under the sanitizers, a million damaged files for each parser
 make parity   every network against diffusers, transformers and peft, full size too; writes docs/parity.md
-make bench    training speed on this machine, as JSON
+make bench    training speed on this machine
 make format   clang-format over every C++ file
 Each calls what it needs first; `make demo` and `make test` are all that a new machine needs.
 TEXT
