@@ -6,20 +6,14 @@
 #include "models/ip_adapter_file.h"
 #include "models/lora.h"
 #include "models/model_folder.h"
-#include "models/safetensors.h"
+#include "models/precision.h"
 #include "models/unet.h"
+#include "models/verified_safetensors.h"
 #include "runtime/error.h"
 
 namespace limewash::models {
 
 namespace {
-
-at::ScalarType file_type(const std::string& precision) {
-  if (precision == "fp32") return at::kFloat;
-  if (precision == "fp16") return at::kHalf;
-  if (precision == "bf16") return at::kBFloat16;
-  throw ConfigError("export: --precision is '" + precision + "': expected fp32, fp16 or bf16");
-}
 
 /// The layers of the UNet that can take a LoRA; its weights are never read.
 std::vector<std::string> module_paths_of(const std::filesystem::path& model) {
@@ -41,29 +35,11 @@ void export_ip_adapter(const AdapterExportOptions& options, const std::filesyste
   const auto type = file_type(options.precision);
   TensorMap tensors;
   for (const auto& [name, tensor] : adapter.tensors) {
-    tensors[name] = tensor.to(type).contiguous();
-    if (tensor.isfinite().all().item<bool>() && !tensors[name].isfinite().all().item<bool>()) {
-      throw InputError(file.string() + ": " + name + " has values that " + options.precision +
-                       " cannot hold: expected another --precision");
-    }
+    tensors[name] = converted_for_file(tensor, type, options.out.string(), name);
   }
   auto metadata = adapter.metadata;
   metadata["format"] = "pt";
-  write_safetensors(options.out, tensors, metadata);
-  const IpAdapterFile back = read_ip_adapter_file(options.out);
-  bool equal = back.tensors.size() == tensors.size() && back.metadata == metadata &&
-               back.image_embedding_size == adapter.image_embedding_size;
-  const auto bits = type == at::kFloat ? at::kInt : at::kShort;
-  for (const auto& [name, tensor] : tensors) {
-    const auto found = back.tensors.find(name);
-    equal = equal && found != back.tensors.end() && found->second.scalar_type() == type &&
-            found->second.sizes() == tensor.sizes() &&
-            at::equal(found->second.view(bits), tensor.view(bits));
-  }
-  if (!equal) {
-    throw InputError(options.out.string() +
-                     ": what was written does not read back to the same values");
-  }
+  write_verified_safetensors(options.out, tensors, metadata);
 }
 
 }  // namespace

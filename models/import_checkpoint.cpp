@@ -13,6 +13,7 @@
 #include "models/noise_schedule.h"
 #include "models/original_config.h"
 #include "models/original_layout.h"
+#include "models/precision.h"
 #include "models/strict_json.h"
 #include "models/unet.h"
 #include "models/weights_file.h"
@@ -23,11 +24,10 @@ namespace limewash::models {
 
 namespace {
 
-std::optional<at::ScalarType> stored_type(const std::string& precision) {
-  if (precision == "fp16") return at::kHalf;
-  if (precision == "bf16") return at::kBFloat16;
-  if (precision == "fp32") return at::kFloat;
-  return std::nullopt;
+/// Nothing: each tensor as the checkpoint has it.
+std::optional<at::ScalarType> wanted_type(const std::string& precision) {
+  if (precision.empty()) return std::nullopt;
+  return file_type(precision);
 }
 
 /// A folder beside the final one, gone again unless it was published.
@@ -123,9 +123,7 @@ int64_t parameter_count(const TensorMap& tensors) {
 }  // namespace
 
 void ImportOptions::validate() const {
-  if (!precision.empty() && !stored_type(precision)) {
-    throw ConfigError("--precision is '" + precision + "': expected fp16, bf16 or fp32");
-  }
+  wanted_type(precision);
   if (!prediction.empty() && prediction != "epsilon" && prediction != "v_prediction") {
     throw ConfigError("--prediction is '" + prediction + "': expected epsilon or v_prediction");
   }
@@ -162,7 +160,7 @@ ImportReport import_checkpoint(const ImportOptions& options) {
   report.in_channels = unet["in_channels"].get<int64_t>();
   report.left_out = checkpoint.left_out;
 
-  const auto type = stored_type(options.precision);
+  const auto type = wanted_type(options.precision);
   TemporaryOutput output(options.out);
   const auto& folder = output.path();
   const std::string diffusers_stem = "diffusion_pytorch_model", transformers_stem = "model";

@@ -9,28 +9,13 @@
 #include "models/lora_formats.h"
 #include "models/lora_keys.h"
 #include "models/lora_metadata.h"
-#include "models/safetensors.h"
-#include "runtime/error.h"
+#include "models/verified_safetensors.h"
 
 namespace limewash::models {
 
 namespace {
 
 using Metadata = std::map<std::string, std::string>;
-
-at::Tensor converted(const at::Tensor& tensor,
-                     at::ScalarType dtype,
-                     const std::string& path,
-                     const std::string& name) {
-  const at::Tensor values = tensor.detach().to(at::kCPU).contiguous();
-  const at::Tensor result = values.to(dtype);
-  if (dtype != values.scalar_type() && !result.isfinite().all().item<bool>() &&
-      values.isfinite().all().item<bool>()) {
-    throw InputError(path + ": " + name + " has values that " + at::toString(dtype) +
-                     " cannot hold: expected another --precision");
-  }
-  return result;
-}
 
 /// B times `factor`; the same bits for 1.
 at::Tensor scaled(const at::Tensor& b, double factor) {
@@ -72,8 +57,8 @@ LoraWeights prepared(const LoraWeights& weights,
     share_one_alpha(result);
   }
   for (auto& [module_path, module] : result.modules) {
-    module.a = converted(module.a, options.dtype, path, lora_a_name(module_path));
-    module.b = converted(module.b, options.dtype, path, lora_b_name(module_path));
+    module.a = converted_for_file(module.a, options.dtype, path, lora_a_name(module_path));
+    module.b = converted_for_file(module.b, options.dtype, path, lora_b_name(module_path));
   }
   return result;
 }
@@ -129,13 +114,6 @@ void fill_kohya(const LoraWeights& weights, TensorMap& tensors, Metadata& metada
   if (width == 1024) metadata["ss_base_model_version"] = "sd_v2";
 }
 
-/// As bits, since a NaN equals nothing, itself included.
-bool same_bits(const at::Tensor& one, const at::Tensor& other) {
-  if (one.scalar_type() != other.scalar_type() || one.sizes() != other.sizes()) return false;
-  const auto bits = one.element_size() == 4 ? at::kInt : at::kShort;
-  return at::equal(one.view(bits), other.view(bits));
-}
-
 bool same_weights(const LoraWeights& ours, const LoraWeights& back) {
   if (ours.use_rslora != back.use_rslora || ours.modules.size() != back.modules.size()) {
     return false;
@@ -175,7 +153,7 @@ void write_lora(const std::filesystem::path& path,
   metadata.erase("format");
   metadata.erase(kLoraMetadataKey);
   if (!same_weights(file, back) || back.metadata != metadata) {
-    throw InputError(path.string() + ": what was written does not read back to the same values");
+    refuse_unequal(path);
   }
 }
 

@@ -57,12 +57,16 @@ json unet_info(const std::filesystem::path& folder) {
   return info;
 }
 
-json autoencoder_tiny_info(const std::filesystem::path& folder) {
-  const auto config = AutoencoderTinyConfig::from_json(folder / "config.json");
+/// What both kinds of autoencoder have.
+template <class Config>
+json autoencoder_info(const std::filesystem::path& folder,
+                      const char* name,
+                      const Config& config,
+                      const std::vector<int64_t>& block_out_channels) {
   json info = weights_info(folder, "diffusion_pytorch_model");
-  info["class"] = "AutoencoderTiny";
+  info["class"] = name;
   info["latent_channels"] = config.latent_channels;
-  info["block_out_channels"] = config.decoder_block_out_channels;
+  info["block_out_channels"] = block_out_channels;
   info["downscale"] = config.downscale();
   info["scaling_factor"] = config.scaling_factor;
   return info;
@@ -78,15 +82,13 @@ std::string class_of(const std::filesystem::path& folder) {
 }
 
 json vae_info(const std::filesystem::path& folder) {
-  if (class_of(folder) == "AutoencoderTiny") return autoencoder_tiny_info(folder);
-  const auto config = AutoencoderKLConfig::from_json(folder / "config.json");
-  json info = weights_info(folder, "diffusion_pytorch_model");
-  info["class"] = "AutoencoderKL";
-  info["latent_channels"] = config.latent_channels;
-  info["block_out_channels"] = config.block_out_channels;
-  info["downscale"] = config.downscale();
-  info["scaling_factor"] = config.scaling_factor;
-  return info;
+  const auto path = folder / "config.json";
+  if (class_of(folder) == "AutoencoderTiny") {
+    const auto config = AutoencoderTinyConfig::from_json(path);
+    return autoencoder_info(folder, "AutoencoderTiny", config, config.decoder_block_out_channels);
+  }
+  const auto config = AutoencoderKLConfig::from_json(path);
+  return autoencoder_info(folder, "AutoencoderKL", config, config.block_out_channels);
 }
 
 json text_encoder_info(const std::filesystem::path& folder) {

@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include "models/strict_json.h"
+#include "models/verified_safetensors.h"
 #include "models/weights.h"
 #include "runtime/error.h"
 #include "runtime/random.h"
@@ -54,22 +55,7 @@ void sort_by_name(std::vector<NamedParameter>& parameters) {
 void write_parameters(const std::filesystem::path& path,
                       const std::vector<NamedParameter>& parameters,
                       const std::map<std::string, std::string>& metadata) {
-  const TensorMap tensors = host_copy(parameters);
-  write_safetensors(path, tensors, metadata);
-  const SafetensorsFile back = read_safetensors(path);
-  bool equal = back.tensors.size() == tensors.size() && back.metadata == metadata;
-  for (auto ours = tensors.begin(), theirs = back.tensors.begin(); equal && ours != tensors.end();
-       ++ours, ++theirs) {
-    // Compared as bits, since a NaN equals nothing, itself included.
-    equal = ours->first == theirs->first && ours->second.sizes() == theirs->second.sizes() &&
-            at::equal(ours->second.view(at::kInt), theirs->second.view(at::kInt));
-  }
-  if (!equal)
-    throw InputError(path.string() + ": what was written does not read back to the same values");
-}
-
-void read_parameters(const std::filesystem::path& path, std::vector<NamedParameter>& parameters) {
-  copy_parameters(read_safetensors(path).tensors, path.string(), parameters);
+  write_verified_safetensors(path, host_copy(parameters), metadata);
 }
 
 void copy_parameters(const TensorMap& tensors,

@@ -40,11 +40,8 @@ void write_parameters(const std::filesystem::path& path,
                       const std::vector<NamedParameter>& parameters,
                       const std::map<std::string, std::string>& metadata);
 
-/// Copy the tensors of the file into the parameters. Missing and surplus names, other shapes and
-/// integers are an InputError naming file, tensor and both shapes.
-void read_parameters(const std::filesystem::path& path, std::vector<NamedParameter>& parameters);
-
-/// The same from tensors in memory; `file` is for messages.
+/// Copy tensors of `file` into the parameters. Missing and surplus names, other shapes and integers
+/// are an InputError naming file, tensor and both shapes.
 void copy_parameters(const TensorMap& tensors,
                      const std::string& file,
                      std::vector<NamedParameter>& parameters);

@@ -10,4 +10,11 @@ c10::ScalarType compute_type(const std::string& precision, const std::string& ke
   throw ConfigError(key + " is '" + precision + "': expected fp32 or bf16");
 }
 
+c10::ScalarType file_type(const std::string& precision, const std::string& key) {
+  if (precision == "fp32") return c10::ScalarType::Float;
+  if (precision == "fp16") return c10::ScalarType::Half;
+  if (precision == "bf16") return c10::ScalarType::BFloat16;
+  throw ConfigError(key + " is '" + precision + "': expected fp32, fp16 or bf16");
+}
+
 }  // namespace limewash::models

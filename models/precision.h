@@ -1,5 +1,5 @@
 #pragma once
-// The type that frozen networks are held and computed in.
+// The types that networks are computed in and files are written in, by their names.
 
 #include <string>
 
@@ -11,5 +11,9 @@ namespace limewash::models {
 /// statistics and the loss are fp32 either way. Throws ConfigError naming `key` for another word.
 c10::ScalarType compute_type(const std::string& precision,
                              const std::string& key = "run.precision");
+
+/// `fp32`, `fp16` or `bf16` -> the type of a file's tensors. Throws ConfigError naming `key` for
+/// another word.
+c10::ScalarType file_type(const std::string& precision, const std::string& key = "--precision");
 
 }  // namespace limewash::models

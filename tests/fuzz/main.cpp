@@ -1,6 +1,7 @@
-// fuzz PARSER COUNT [SEED [FIRST]]: feeds damaged files to a parser. A fault is a crash, an
-// exception other than InputError, more than 2 GiB beyond what the program had, or more than 20 s
-// for one input. The input's number is printed, so that `fuzz PARSER 1 SEED NUMBER` repeats it.
+// fuzz PARSER COUNT [SEED [FIRST]]: feeds damaged files to a parser, or to each of them (all). A
+// fault is a crash, an exception other than InputError, more than 2 GiB beyond what the program
+// had, or more than 20 s for one input. The input's number is printed, so that `fuzz PARSER 1 SEED
+// NUMBER` repeats it.
 
 #include <chrono>
 #include <csignal>
@@ -103,18 +104,22 @@ int main(int argc, char** argv) {
   }
   int status = 2;
   try {
+    const std::string wanted = argv[1];
     std::string names;
-    for (const auto& parser : fuzz::all_parsers(LIMEWASH_SOURCE_DIR, work)) {
+    const auto parsers = fuzz::all_parsers(LIMEWASH_SOURCE_DIR, work);
+    // What loads on first use is no growth.
+    for (const auto& parser : parsers) parser.parse(parser.corpus.front());
+    limit_memory();
+    for (const auto& parser : parsers) {
       names += " " + parser.name;
-      if (parser.name != argv[1]) continue;
-      if (argc < 5) parser.parse(parser.corpus.front());  // what loads on first use is no growth
-      limit_memory();
-      status = fuzz_parser(parser,
-                           std::strtoull(argv[2], nullptr, 10),
-                           argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1,
-                           argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 0);
+      if (wanted != "all" && wanted != parser.name) continue;
+      const int outcome = fuzz_parser(parser,
+                                      std::strtoull(argv[2], nullptr, 10),
+                                      argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1,
+                                      argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 0);
+      status = status == 1 ? 1 : outcome;
     }
-    if (status == 2) std::cerr << "parsers:" << names << "\n";
+    if (status == 2) std::cerr << "parsers: all" << names << "\n";
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
     status = 1;

@@ -1,7 +1,6 @@
 """IP-Adapters with random weights: files as they are published, and what diffusers computes with them."""
 
 import torch
-from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 from torch import nn
 
@@ -93,23 +92,9 @@ def save_adapter(state_dict, path, **metadata):
     save_file({key: value.contiguous() for key, value in flat.items()}, path, {"format": "pt"} | metadata)
 
 
-def make_pipeline(unet):
-    """The parts of a pipeline that loading adapters needs."""
-    return StableDiffusionPipeline(
-        vae=None,
-        text_encoder=None,
-        tokenizer=None,
-        unet=unet,
-        scheduler=None,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
 def load_adapters(unet, files, scales):
     """Put IP-Adapter files into a UNet, as users of diffusers do."""
-    pipe = make_pipeline(unet)
+    pipe = reference.make_pipeline(unet)
     pipe.load_ip_adapter(
         [str(file.parent) for file in files],
         subfolder="",

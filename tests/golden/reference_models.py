@@ -57,6 +57,20 @@ def attention_places(unet):
     return [(place, name) for place, name in enumerate(names) if name.endswith("attn2")]
 
 
+def make_pipeline(unet):
+    """The parts of a pipeline that loading adapters needs."""
+    return StableDiffusionPipeline(
+        vae=None,
+        text_encoder=None,
+        tokenizer=None,
+        unet=unet,
+        scheduler=None,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
 class ReferenceAdapter:
     """A LoRA by peft and an IP-Adapter by diffusers inside `unet`, with random weights."""
 

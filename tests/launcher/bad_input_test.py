@@ -1,7 +1,6 @@
 """What bad input gets: a message that names the place, the right exit status, and never a crash."""
 
 import os
-import pathlib
 import shutil
 import unittest
 

@@ -1,11 +1,9 @@
 """Training with IP-Adapter Plus, and from an IP-Adapter file that stays frozen or learns on."""
 
-import json
 import math
-import struct
 import unittest
 
-from program import Workspace
+from program import Workspace, tensors
 
 PLUS = (
     "run.threads=1",
@@ -19,16 +17,6 @@ PLUS = (
     "adapter.ip_adapter.resampler.heads=2",
     "adapter.ip_adapter.resampler.head_dim=16",
 )
-
-
-def tensors(path):
-    """Name -> (shape, bytes) of a safetensors file."""
-    data = path.read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
-    header.pop("__metadata__", None)
-    body = data[8 + length :]
-    return {name: (entry["shape"], body[slice(*entry["data_offsets"])]) for name, entry in header.items()}
 
 
 class IpAdapter(unittest.TestCase):

@@ -3,8 +3,7 @@
 import json
 import unittest
 
-from ip_adapter_test import tensors
-from program import Workspace, limewash
+from program import Workspace, limewash, tensors
 
 LORA = (
     "run.threads=1",

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
 
@@ -44,6 +45,16 @@ def limewash(*arguments, check=True, env=None, timeout=600):
     if check and done.returncode != 0:
         raise AssertionError(f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def tensors(path):
+    """Name -> (shape, bytes) of a safetensors file."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
+    body = data[8 + length :]
+    return {name: (entry["shape"], body[slice(*entry["data_offsets"])]) for name, entry in header.items()}
 
 
 class Workspace:

@@ -31,6 +31,19 @@ class ModelRunTest : public ::testing::Test {
                    options);
     return read_safetensors(folder.path() / "y.safetensors").tensors;
   }
+  /// The base and its adapter run for gradients of "probe", with the named one of the adapter's
+  /// recorded inputs.
+  TensorMap gradients_given(const std::string& adapter_input) {
+    const auto expected = golden("base/adapter_outputs");
+    TensorMap inputs = golden("base/unet_inputs");
+    inputs[adapter_input] = expected.at(adapter_input);
+    inputs["grad_sample"] = expected.at("probe");
+    return run("unet",
+               golden_path("base"),
+               inputs,
+               golden_path("base/adapter"),
+               {.precision = "fp32", .gradients = true});
+  }
   template <class Error = InputError>
   std::string error_of(const std::string& part,
                        const TensorMap& tensors,
@@ -78,15 +91,8 @@ TEST_F(ModelRunTest, RunsAnAdapterAndItsProjection) {
 }
 
 TEST_F(ModelRunTest, GivesTheGradientsOfTheAdapter) {
+  const auto results = gradients_given("image_embeds");
   const auto expected = golden("base/adapter_outputs");
-  TensorMap inputs = golden("base/unet_inputs");
-  inputs["image_embeds"] = expected.at("image_embeds");
-  inputs["grad_sample"] = expected.at("probe");
-  const auto results = run("unet",
-                           golden_path("base"),
-                           inputs,
-                           golden_path("base/adapter"),
-                           {.precision = "fp32", .gradients = true});
   expect_close(results.at("sample"), expected.at("sample"));
   size_t compared = 0;
   for (const auto& [name, gradient] : expected) {
@@ -99,15 +105,7 @@ TEST_F(ModelRunTest, GivesTheGradientsOfTheAdapter) {
 }
 
 TEST_F(ModelRunTest, LeavesOutGradientsThatTheInputsDoNotReach) {
-  const auto expected = golden("base/adapter_outputs");
-  TensorMap inputs = golden("base/unet_inputs");
-  inputs["ip_hidden_states"] = expected.at("ip_hidden_states");
-  inputs["grad_sample"] = expected.at("probe");
-  const auto results = run("unet",
-                           golden_path("base"),
-                           inputs,
-                           golden_path("base/adapter"),
-                           {.precision = "fp32", .gradients = true});
+  const auto results = gradients_given("ip_hidden_states");
   EXPECT_FALSE(results.contains("grad.image_proj.proj.weight"));
   EXPECT_TRUE(results.contains("grad.ip_adapter.1.to_k_ip.weight"));
 }

@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
@@ -25,15 +25,34 @@ class Parity:
     def __init__(self, program, folder):
         self.program, self.folder, self.failures = program, folder, 0
 
-    def run(self, part, model, inputs, adapter=None, *options):
-        save_file({key: value.contiguous() for key, value in inputs.items()}, self.folder / "x.safetensors")
-        command = [self.program, "model", "run", part, "--model", model]
+    def start(self, part, model, inputs, adapters=(), *options):
+        """`limewash model run`, to its end; its outputs are in y.safetensors when it succeeded."""
+        adapters = [adapters] if isinstance(adapters, pathlib.Path) else adapters
+        tensors = {key: value.detach().contiguous() for key, value in inputs.items()}
+        save_file(tensors, self.folder / "x.safetensors")
+        (self.folder / "y.safetensors").unlink(missing_ok=True)
+        command = [self.program, "model", "run", part, "--model", model, *options]
         command += ["--inputs", self.folder / "x.safetensors", "--outputs", self.folder / "y.safetensors"]
-        if adapter:
+        for adapter in adapters:
             command += ["--adapter", adapter]
-        command += options
-        subprocess.run([str(word) for word in command], check=True)
+        return subprocess.run([str(word) for word in command], capture_output=True, text=True)
+
+    def run(self, part, model, inputs, adapters=(), *options):
+        done = self.start(part, model, inputs, adapters, *options)
+        if done.returncode != 0:
+            raise RuntimeError(f"model run {part}: exit {done.returncode}\n{done.stderr}")
         return load_file(self.folder / "y.safetensors")
+
+    def report(self, ok, what):
+        self.failures += not ok
+        print(f"{'ok    ' if ok else 'FAILED'} {what}")
+
+    def check_refusal(self, what, status, word, *run):
+        """This run ends with the status, says the word, and writes nothing."""
+        done = self.start(*run)
+        refused = done.returncode == status and word in done.stderr
+        silent = not (self.folder / "y.safetensors").exists()
+        self.report(refused and silent, f"{what} is refused: {done.stderr.strip()}")
 
     def compare_gradients(self, what, outputs, expected):
         """Tensor by tensor, relative to the largest number in it, or to a thousandth of the largest of all: where one
@@ -44,6 +63,9 @@ class Parity:
             scale = max(wanted.abs().max().item(), floor)
             difference = (outputs[name] - wanted).abs().max().item() / scale if same_shape else math.inf
             found.append((math.inf if math.isnan(difference) else difference, name))
+        surplus = {name for name in outputs if name.startswith("grad.")} - set(expected)
+        if surplus:
+            self.report(False, f"{what}: gradients that the reference lacks: {sorted(surplus)}")
         worst, where = max(found)
         failed = worst > GRADIENT_TOLERANCE
         self.failures += failed
@@ -140,16 +162,7 @@ def check_written_adapter(parity, draw, seed, write_adapter):
     command = [write_adapter, unet_folder, folder, rank, rank + 2.5, embedding, *targets]
     subprocess.run([str(word) for word in command], check=True)
 
-    pipe = StableDiffusionPipeline(
-        vae=None,
-        text_encoder=None,
-        tokenizer=None,
-        unet=UNet2DConditionModel.from_pretrained(unet_folder),
-        scheduler=None,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    pipe = reference.make_pipeline(UNet2DConditionModel.from_pretrained(unet_folder))
     pipe.load_lora_weights(folder, weight_name="pytorch_lora_weights.safetensors")
     pipe.load_ip_adapter(folder, subfolder="", weight_name="ip_adapter.safetensors", image_encoder_folder=None)
     image_embeds = reference.normal(seed + 1, 2, embedding)
