@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/host_info.h"
 
 namespace limewash {
 
@@ -73,12 +74,6 @@ class TemporaryFile {
   std::filesystem::path path_;
   bool kept_ = false;
 };
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown host";
-  return name.data();
-}
 
 }  // namespace
 

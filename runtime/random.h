@@ -25,6 +25,10 @@ enum class Purpose : uint32_t {
   kEvaluation = 11,
   kCrop = 12,
   kDropout = 13,
+  kReferenceCrop = 14,
+  kVariant = 15,
+  kCorruption = 16,
+  kBucket = 17,
 };
 
 /// The ten-round Philox4x32 block function.

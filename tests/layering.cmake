@@ -14,7 +14,7 @@ set(allow_tests ${allow_launcher} tests)
 
 # Folders that keep clear of LibTorch, and the files in them that need it.
 set(torch_free runtime tracking data)
-set(torch_exceptions "^runtime/([a-z_]*communicator|rank_order_sum|threads)\\.cpp$")
+set(torch_exceptions "^runtime/([a-z_]*communicator|rank_order_sum|threads|all_reduce_check|device_info|out_of_memory)\\.cpp$")
 
 function(check_include FILE FOLDER KIND PATH)
   if(KIND STREQUAL "\"")
