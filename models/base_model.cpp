@@ -1,5 +1,7 @@
 #include "models/base_model.h"
 
+#include <algorithm>
+
 #include <torch/torch.h>
 
 #include "models/fingerprint.h"
@@ -38,7 +40,7 @@ namespace {
 
 void check_fit(const BaseModel& base, const std::filesystem::path& folder) {
   const auto& unet = base.unet->config();
-  const int64_t latent = base.vae->config().latent_channels;
+  const int64_t latent = base.vae->latent_channels();
   if (unet.out_channels != latent ||
       (unet.in_channels != latent && unet.in_channels != 2 * latent + 1)) {
     throw InputError((folder / "unet/config.json").string() + ": in_channels is " +
@@ -100,7 +102,7 @@ BaseModel load_base_model(const BaseOptions& options, at::ScalarType type) {
                                                   : resolve_model_folder(options.image_encoder);
   BaseModel base;
   base.unet = load_unet(folder / "unet", type);
-  base.vae = load_autoencoder_kl(folder / "vae", type);
+  base.vae = load_autoencoder(folder / "vae", type);
   base.text_encoder = load_clip_text_model(folder / "text_encoder", type);
   base.image_encoder = load_clip_vision_model(image_encoder, type);
   base.schedule =
@@ -117,15 +119,38 @@ BaseModel load_base_model(const BaseOptions& options, at::ScalarType type) {
   return base;
 }
 
+namespace {
+
+/// How many pictures of that many pixels go through the VAE together.
+int64_t pictures_at_once(int64_t pixels) {
+  return std::max<int64_t>(1, kPixelsAtOnce / std::max<int64_t>(1, pixels));
+}
+
+}  // namespace
+
 std::pair<at::Tensor, at::Tensor> encode_pixels(BaseModel& base, const at::Tensor& pixels) {
   torch::NoGradGuard no_grad;
-  const LatentDistribution latents = base.vae->encode(pixels);
-  const double scale = base.vae->config().scaling_factor;
-  return {latents.mean * scale, latents.std * scale};
+  TORCH_CHECK(pixels.dim() == 4, "VAE pixels: expected [N, 3, H, W], got ", pixels.sizes());
+  std::vector<at::Tensor> means, deviations;
+  for (const auto& piece : pixels.split(pictures_at_once(pixels.size(2) * pixels.size(3)))) {
+    const LatentDistribution latents = base.vae->encode(piece);
+    means.push_back(latents.mean);
+    deviations.push_back(latents.std);
+  }
+  const double scale = base.vae->scaling_factor();
+  return {at::cat(means) * scale, at::cat(deviations) * scale};
 }
 
 at::Tensor decode_latents(BaseModel& base, const at::Tensor& latents) {
-  return base.vae->decode(latents / base.vae->config().scaling_factor);
+  TORCH_CHECK(latents.dim() == 4, "VAE latents: expected [N, C, h, w], got ", latents.sizes());
+  const int64_t pixels_of_latent = base.vae->downscale() * base.vae->downscale();
+  std::vector<at::Tensor> pictures;
+  for (const auto& piece :
+       (latents / base.vae->scaling_factor())
+           .split(pictures_at_once(latents.size(2) * latents.size(3) * pixels_of_latent))) {
+    pictures.push_back(base.vae->decode(piece));
+  }
+  return at::cat(pictures);
 }
 
 namespace {

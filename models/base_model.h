@@ -10,7 +10,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "models/autoencoder_kl.h"
+#include "models/autoencoder.h"
 #include "models/clip.h"
 #include "models/clip_tokenizer.h"
 #include "models/noise_schedule.h"
@@ -46,7 +46,7 @@ struct ImagePreprocessing {
 /// All parts, frozen (no gradients), in eval mode, on the CPU.
 struct BaseModel {
   UNet2DConditionModel unet{nullptr};
-  AutoencoderKL vae{nullptr};
+  std::shared_ptr<Autoencoder> vae;  ///< AutoencoderKL or AutoencoderTiny
   CLIPTextModel text_encoder{nullptr};
   CLIPVisionModelWithProjection image_encoder{nullptr};
   NoiseSchedule schedule{NoiseScheduleConfig{}};
@@ -61,7 +61,10 @@ struct BaseModel {
 /// fp32. Errors name the file, the key and both shapes.
 BaseModel load_base_model(const BaseOptions& options, at::ScalarType type = at::kFloat);
 
-/// Scaled latents: (vae latents) * scaling_factor of vae/config.json, and back.
+/// Scaled latents: (vae latents) * scaling_factor of vae/config.json, and back. Both go through the
+/// VAE in pieces of at most kPixelsAtOnce pixels (but one picture at least), so that a large batch
+/// takes no more memory than a small one.
+inline constexpr int64_t kPixelsAtOnce = int64_t{1} << 19;
 /// `pixels` [N, 3, H, W] in [-1, 1] -> mean and standard deviation [N, C, h, w], both scaled.
 std::pair<at::Tensor, at::Tensor> encode_pixels(BaseModel& base, const at::Tensor& pixels);
 /// Scaled latents -> pixels in [-1, 1] (not clamped).

@@ -5,6 +5,9 @@
 
 #include <c10/core/ScalarTypeToTypeMeta.h>
 
+#include "models/autoencoder.h"
+#include "models/autoencoder_tiny.h"
+
 namespace limewash::models {
 
 namespace {
@@ -97,7 +100,7 @@ int64_t peak_of_backward(const UNetLayer& layer) {
 }  // namespace
 
 int64_t MemoryEstimate::total() const {
-  return weights + training + activations + program;
+  return weights + training + std::max(activations, inference) + caches + program;
 }
 
 MemoryEstimate estimate_training_memory(const UNetConfig& config,
@@ -113,10 +116,63 @@ MemoryEstimate estimate_training_memory(const UNetConfig& config,
     largest_backward = std::max(largest_backward, peak_of_backward(layer));
   }
   if (shape.gradient_checkpointing) kept += largest_layer;
+  // Values, gradients, two moments; the averages, and the values set aside while those are in use.
+  const int64_t copies = shape.ema ? 6 : 4;
   return {.weights = frozen_parameters * bytes,
-          .training = trained_parameters * 4 * static_cast<int64_t>(sizeof(float)),
+          .training = trained_parameters * copies * static_cast<int64_t>(sizeof(float)),
           .activations = (kept + largest_backward) * shape.batch * bytes,
+          .inference = 0,
+          .caches = 0,
           .program = kProgramBytes};
+}
+
+int64_t estimate_unet_inference_memory(const UNetConfig& config, const TrainingStepShape& shape) {
+  const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));
+  int64_t skips = 0, largest = 0;
+  for (const UNetLayer& layer : layers_of(config, shape.latent_height, shape.latent_width)) {
+    const int64_t in = layer.in_channels * layer.pixels, out = layer.out_channels * layer.pixels;
+    if (!layer.concatenates) skips += out;
+    // GEGLU: its input, 8 times the width, the gate's half and the product. Or a convolution.
+    largest = std::max(largest, layer.transformers > 0 ? 18 * out : 3 * in + 2 * out);
+  }
+  return (skips + largest) * shape.batch * bytes;
+}
+
+AutoencoderMemory estimate_autoencoder_memory(const std::filesystem::path& folder,
+                                              int64_t batch,
+                                              int64_t height,
+                                              int64_t width,
+                                              c10::ScalarType type) {
+  const int64_t scale = batch * height * width * static_cast<int64_t>(c10::elementSize(type));
+  if (is_autoencoder_tiny(folder)) {
+    const auto config = AutoencoderTinyConfig::from_json(folder / "config.json");
+    // A block: input, what the next convolution reads, what it gives.
+    return {.encode = 4 * config.encoder_block_out_channels.front() * scale,
+            .decode = 4 * config.decoder_block_out_channels.back() * scale};
+  }
+  const auto config = AutoencoderKLConfig::from_json(folder / "config.json");
+  const auto& channels = config.block_out_channels;
+  AutoencoderMemory memory;
+  for (size_t level = 0; level < channels.size(); ++level) {
+    // The decoder's first block of a level still has the width of the level below.
+    const int64_t in = channels[std::min(level + 1, channels.size() - 1)], out = channels[level];
+    const int64_t pixels = scale >> (2 * level);
+    memory.encode = std::max(memory.encode, 5 * out * pixels);
+    memory.decode = std::max(memory.decode, (3 * in + out) * pixels);
+  }
+  return memory;
+}
+
+AdapterSize count_adapter_parameters(const UNetConfig& config,
+                                     const AdapterOptions& options,
+                                     int64_t image_embedding_size) {
+  Adapter adapter(UNet2DConditionModel(config), options, image_embedding_size, /*seed=*/0);
+  AdapterSize size;
+  for (const auto& parameter : adapter.lora_parameters()) size.lora += parameter.tensor.numel();
+  for (const auto& parameter : adapter.ip_adapter_parameters()) {
+    size.ip_adapter += parameter.tensor.numel();
+  }
+  return size;
 }
 
 int64_t count_adapter_parameters(const UNetConfig& config,

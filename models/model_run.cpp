@@ -1,5 +1,7 @@
 #include "models/model_run.h"
 
+#include <algorithm>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <set>
@@ -8,110 +10,23 @@
 #include <torch/torch.h>
 
 #include "models/adapter.h"
-#include "models/autoencoder_kl.h"
-#include "models/autoencoder_tiny.h"
+#include "models/autoencoder.h"
 #include "models/clip.h"
+#include "models/memory_estimate.h"
 #include "models/model_folder.h"
+#include "models/model_run_inputs.h"
 #include "models/precision.h"
 #include "models/safetensors.h"
 #include "models/strict_json.h"
 #include "models/unet.h"
 #include "models/weights.h"
 #include "runtime/error.h"
+#include "runtime/host_info.h"
+#include "runtime/out_of_memory.h"
 
 namespace limewash::models {
 
 namespace {
-
-/// The input tensors, taken by name; `finish` refuses what nobody took.
-class Inputs {
- public:
-  explicit Inputs(const std::filesystem::path& path)
-      : path_(path.string()), tensors_(read_safetensors(path).tensors) {}
-
-  /// `shape` has -1 for any size. An undefined tensor where an optional input is absent.
-  at::Tensor take(const std::string& name,
-                  const std::vector<int64_t>& shape,
-                  bool required = true) {
-    asked_.push_back(name);
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) {
-      if (!required) return {};
-      std::string present;
-      for (const auto& [key, tensor] : tensors_)
-        present += (present.empty() ? "" : ", ") + printable(key);
-      throw InputError(path_ + ": no tensor is named " + name +
-                       "; there are: " + printable(present));
-    }
-    const at::Tensor tensor = found->second;
-    tensors_.erase(found);
-    bool fits = shape.empty() || static_cast<size_t>(tensor.dim()) == shape.size();
-    std::string expected;
-    for (size_t i = 0; i < shape.size(); ++i) {
-      if (fits && shape[i] >= 0 && tensor.size(static_cast<int64_t>(i)) != shape[i]) fits = false;
-      if (fits && tensor.size(static_cast<int64_t>(i)) < 1) fits = false;
-      expected +=
-          (i == 0 ? "" : ", ") + (shape[i] < 0 ? std::string("any") : std::to_string(shape[i]));
-    }
-    if (!fits) {
-      throw InputError(path_ + ": " + name + " has the shape " + shape_text(tensor.sizes()) +
-                       ": expected [" + expected + "]");
-    }
-    return tensor;
-  }
-
-  at::Tensor take_float(const std::string& name,
-                        const std::vector<int64_t>& shape,
-                        bool required = true) {
-    const at::Tensor tensor = take(name, shape, required);
-    if (!tensor.defined()) return tensor;
-    if (!at::isFloatingType(tensor.scalar_type())) reject_dtype(name, tensor, "floating point");
-    return tensor.to(at::kFloat);
-  }
-
-  at::Tensor take_ids(const std::string& name, const std::vector<int64_t>& shape, int64_t bound) {
-    const at::Tensor tensor = take(name, shape);
-    if (!at::isIntegralType(tensor.scalar_type(), /*includeBool=*/false)) {
-      reject_dtype(name, tensor, "integers");
-    }
-    const at::Tensor ids = tensor.to(at::kLong);
-    if (ids.min().item<int64_t>() < 0 || ids.max().item<int64_t>() >= bound) {
-      throw InputError(path_ + ": " + name + ": expected ids from 0 to " +
-                       std::to_string(bound - 1));
-    }
-    return ids;
-  }
-
-  /// One timestep, or one for each of `batch`; integers or floats.
-  at::Tensor take_timesteps(int64_t batch) {
-    const at::Tensor tensor = take("timestep", {});
-    if (tensor.numel() != 1 && !(tensor.dim() == 1 && tensor.size(0) == batch)) {
-      throw InputError(path_ + ": timestep has the shape " + shape_text(tensor.sizes()) +
-                       ": expected [" + std::to_string(batch) + "] or one number");
-    }
-    return tensor.reshape({-1}).expand({batch});
-  }
-
-  void finish() const {
-    if (tensors_.empty()) return;
-    std::string names;
-    for (const auto& name : asked_) names += (names.empty() ? "" : ", ") + name;
-    throw InputError(path_ + ": " + printable(tensors_.begin()->first) +
-                     " is no input of this part; its inputs are " + names);
-  }
-
- private:
-  [[noreturn]] void reject_dtype(const std::string& name,
-                                 const at::Tensor& tensor,
-                                 const char* expected) {
-    throw InputError(path_ + ": " + name + " has the dtype " + at::toString(tensor.scalar_type()) +
-                     ": expected " + expected);
-  }
-
-  std::string path_;
-  TensorMap tensors_;
-  std::vector<std::string> asked_;
-};
 
 /// What a part needs to know.
 struct Request {
@@ -122,6 +37,9 @@ struct Request {
 };
 
 using Adapters = std::vector<std::unique_ptr<Adapter>>;
+
+/// A part that is loaded, with its inputs: what is left is to compute. As often as is asked for.
+using Compute = std::function<TensorMap()>;
 
 /// Gradients of sum(output * grad_output) with respect to the adapters' tensors, by name. Tensors
 /// that the output does not depend on have none.
@@ -168,7 +86,7 @@ Adapters load_adapters(const Request& request, UNet2DConditionModel& unet) {
 }
 
 /// The features that an IP-Adapter projects, from the input of their name and `suffix`.
-at::Tensor take_reference_features(Inputs& inputs,
+at::Tensor take_reference_features(ModelRunInputs& inputs,
                                    const Adapter& adapter,
                                    const std::string& suffix,
                                    int64_t batch,
@@ -180,46 +98,52 @@ at::Tensor take_reference_features(Inputs& inputs,
   return inputs.take_float(reference_features_name(features) + suffix, shape, required);
 }
 
-/// The tokens of each IP-Adapter's reference, undefined where none is given.
-std::vector<at::Tensor> take_references(Inputs& inputs,
-                                        const Adapters& adapters,
-                                        int64_t batch,
-                                        int64_t width) {
-  std::vector<Adapter*> with_reference;
-  for (const auto& adapter : adapters) {
-    if (adapter->options().ip_adapter.kind != "none") with_reference.push_back(adapter.get());
+/// What an IP-Adapter is given of its reference: tokens, or features that it is to project.
+struct GivenReference {
+  Adapter* adapter = nullptr;
+  at::Tensor ready, features;
+
+  /// Undefined where nothing was given.
+  at::Tensor tokens() const {
+    return features.defined() ? adapter->project_reference(features) : ready;
   }
-  std::vector<at::Tensor> references;
-  for (size_t i = 0; i < with_reference.size(); ++i) {
+};
+
+/// One for each IP-Adapter.
+std::vector<GivenReference> take_references(ModelRunInputs& inputs,
+                                            const Adapters& adapters,
+                                            int64_t batch,
+                                            int64_t width) {
+  std::vector<GivenReference> references;
+  for (const auto& adapter : adapters) {
+    if (adapter->options().ip_adapter.kind != "none") references.push_back({adapter.get(), {}, {}});
+  }
+  for (size_t i = 0; i < references.size(); ++i) {
     const std::string suffix =
-        with_reference.size() == 1 ? std::string() : std::string("_").append(std::to_string(i));
-    at::Tensor tokens =
+        references.size() == 1 ? std::string() : std::string("_").append(std::to_string(i));
+    auto& reference = references[i];
+    reference.ready =
         inputs.take_float("ip_hidden_states" + suffix, {batch, -1, width}, /*required=*/false);
-    if (!tokens.defined()) {
-      Adapter& adapter = *with_reference[i];
-      const at::Tensor features =
-          take_reference_features(inputs, adapter, suffix, batch, -1, /*required=*/false);
-      if (features.defined()) tokens = adapter.project_reference(features);
-    }
-    references.push_back(tokens);
+    if (reference.ready.defined()) continue;
+    reference.features =
+        take_reference_features(inputs, *reference.adapter, suffix, batch, -1, /*required=*/false);
   }
   return references;
 }
 
-TensorMap run_unet(const Request& request, Inputs& inputs) {
+Compute prepare_unet(const Request& request, ModelRunInputs& inputs) {
   if (request.gradients && request.adapters.empty()) {
     throw ConfigError(
         "model run unet --gradients: expected --adapter DIR, whose gradients to give");
   }
   UNet2DConditionModel unet = load_unet(folder_of_part(request.model, "unet"), request.type);
-  const Adapters adapters = load_adapters(request, unet);
-  const torch::AutoGradMode record(request.gradients);
+  const auto adapters = std::make_shared<const Adapters>(load_adapters(request, unet));
   const auto& config = unet->config();
   const at::Tensor sample = inputs.take_float("sample", {-1, config.in_channels, -1, -1});
   const int64_t batch = sample.size(0), width = config.cross_attention_dim[0];
   const at::Tensor timesteps = inputs.take_timesteps(batch);
   const at::Tensor text = inputs.take_float("encoder_hidden_states", {batch, -1, width});
-  const std::vector<at::Tensor> references = take_references(inputs, adapters, batch, width);
+  const auto references = take_references(inputs, *adapters, batch, width);
   ControlResiduals control;
   control.mid_block =
       inputs.take_float("mid_block_residual", {batch, -1, -1, -1}, /*required=*/false);
@@ -235,74 +159,65 @@ TensorMap run_unet(const Request& request, Inputs& inputs) {
                                     {batch, config.out_channels, sample.size(2), sample.size(3)});
   }
   inputs.finish();
-  const at::Tensor output = unet->forward(sample, timesteps, text, references, control);
-  TensorMap results;
-  if (request.gradients) results = adapter_gradients(adapters, output, grad_sample);
-  results.emplace("sample", output.detach());
-  return results;
+  return [=, gradients = request.gradients]() mutable {
+    const torch::AutoGradMode record(gradients);
+    std::vector<at::Tensor> tokens;
+    for (const auto& reference : references) tokens.push_back(reference.tokens());
+    const at::Tensor output = unet->forward(sample, timesteps, text, tokens, control);
+    TensorMap results;
+    if (gradients) results = adapter_gradients(*adapters, output, grad_sample);
+    results.emplace("sample", output.detach());
+    return results;
+  };
 }
 
-/// Whether the VAE in `folder` is an AutoencoderTiny; any other class is left to AutoencoderKL's
-/// reader, which says what it expects.
-bool is_autoencoder_tiny(const std::filesystem::path& folder) {
-  const auto config = read_json_object(folder / "config.json");
-  return config.value("_class_name", nlohmann::json()) == "AutoencoderTiny";
-}
-
-TensorMap run_vae_encode(const Request& request, Inputs& inputs) {
+Compute prepare_vae_encode(const Request& request, ModelRunInputs& inputs) {
   const auto folder = folder_of_part(request.model, "vae");
-  if (is_autoencoder_tiny(folder)) {
-    AutoencoderTiny vae = load_autoencoder_tiny(folder, request.type);
-    const at::Tensor sample = inputs.take_float("sample", {-1, vae->config().in_channels, -1, -1});
-    inputs.finish();
-    const at::Tensor latents = vae->encode(sample);
-    return {{"latents", latents}, {"mean", latents}, {"std", at::zeros_like(latents)}};
-  }
-  AutoencoderKL vae = load_autoencoder_kl(folder, request.type);
-  const at::Tensor sample = inputs.take_float("sample", {-1, vae->config().in_channels, -1, -1});
+  const auto vae = load_autoencoder(folder, request.type);
+  const at::Tensor sample = inputs.take_float("sample", {-1, vae->in_channels(), -1, -1});
   inputs.finish();
-  const LatentDistribution latents = vae->encode(sample);
-  return {{"mean", latents.mean}, {"std", latents.std}};
+  return [=, tiny = is_autoencoder_tiny(folder)] {
+    const LatentDistribution latents = vae->encode(sample);
+    TensorMap results{{"mean", latents.mean}, {"std", latents.std}};
+    if (tiny) results.emplace("latents", latents.mean);
+    return results;
+  };
 }
 
-TensorMap run_vae_decode(const Request& request, Inputs& inputs) {
-  const auto folder = folder_of_part(request.model, "vae");
-  if (is_autoencoder_tiny(folder)) {
-    AutoencoderTiny vae = load_autoencoder_tiny(folder, request.type);
-    const at::Tensor latents =
-        inputs.take_float("latents", {-1, vae->config().latent_channels, -1, -1});
-    inputs.finish();
-    return {{"sample", vae->decode(latents)}};
-  }
-  AutoencoderKL vae = load_autoencoder_kl(folder, request.type);
-  const at::Tensor latents =
-      inputs.take_float("latents", {-1, vae->config().latent_channels, -1, -1});
+Compute prepare_vae_decode(const Request& request, ModelRunInputs& inputs) {
+  const auto vae = load_autoencoder(folder_of_part(request.model, "vae"), request.type);
+  const at::Tensor latents = inputs.take_float("latents", {-1, vae->latent_channels(), -1, -1});
   inputs.finish();
-  return {{"sample", vae->decode(latents)}};
+  return [=] { return TensorMap{{"sample", vae->decode(latents)}}; };
 }
 
-TensorMap run_text_encoder(const Request& request, Inputs& inputs) {
+Compute prepare_text_encoder(const Request& request, ModelRunInputs& inputs) {
   CLIPTextModel encoder =
       load_clip_text_model(folder_of_part(request.model, "text_encoder"), request.type);
   const at::Tensor ids = inputs.take_ids("input_ids", {-1, -1}, encoder->config().vocab_size);
   inputs.finish();
-  const CLIPTextOutput output = encoder->forward(ids);
-  return {{"last_hidden_state", output.last_hidden_state}, {"pooler_output", output.pooler_output}};
+  return [=]() mutable {
+    const CLIPTextOutput output = encoder->forward(ids);
+    return TensorMap{{"last_hidden_state", output.last_hidden_state},
+                     {"pooler_output", output.pooler_output}};
+  };
 }
 
-TensorMap run_image_encoder(const Request& request, Inputs& inputs) {
+Compute prepare_image_encoder(const Request& request, ModelRunInputs& inputs) {
   CLIPVisionModelWithProjection encoder =
       load_clip_vision_model(folder_of_part(request.model, "image_encoder"), request.type);
   const auto& config = encoder->config();
   const at::Tensor pixels = inputs.take_float(
       "pixel_values", {-1, config.num_channels, config.image_size, config.image_size});
   inputs.finish();
-  const CLIPVisionOutput output = encoder->forward(pixels);
-  return {{"image_embeds", output.image_embeds},
-          {"penultimate_hidden_state", output.penultimate_hidden_state}};
+  return [=]() mutable {
+    const CLIPVisionOutput output = encoder->forward(pixels);
+    return TensorMap{{"image_embeds", output.image_embeds},
+                     {"penultimate_hidden_state", output.penultimate_hidden_state}};
+  };
 }
 
-TensorMap run_ip_projection(const Request& request, Inputs& inputs) {
+Compute prepare_ip_projection(const Request& request, ModelRunInputs& inputs) {
   if (request.adapters.size() != 1) {
     throw ConfigError("model run ip-projection: expected --adapter once, a folder or a file");
   }
@@ -312,29 +227,92 @@ TensorMap run_ip_projection(const Request& request, Inputs& inputs) {
     throw InputError(path.string() + ": the adapter has no IP-Adapter part");
   }
   UNet2DConditionModel unet = load_unet(folder_of_part(request.model, "unet"), request.type);
-  const auto adapter = load_adapter(unet, path);
+  const std::shared_ptr<Adapter> adapter = load_adapter(unet, path);
   const at::Tensor features = take_reference_features(
       inputs, *adapter, "", -1, files.image_embedding_size, /*required=*/true);
   inputs.finish();
-  return {{"ip_hidden_states", adapter->project_reference(features)}};
+  // The adapter needs its UNet for as long as it lives.
+  return [unet, adapter, features] {
+    return TensorMap{{"ip_hidden_states", adapter->project_reference(features)}};
+  };
+}
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// What the inputs' sizes and the weights suggest that a UNet takes; 0 for what cannot be told.
+int64_t estimate_of(const std::string& part,
+                    const Request& request,
+                    const std::filesystem::path& inputs) {
+  if (part != "unet") return 0;
+  const auto folder = folder_of_part(request.model, "unet");
+  const auto tensors = read_safetensors(inputs).tensors;
+  const auto found = tensors.find("sample");
+  if (found == tensors.end() || found->second.dim() != 4) return 0;
+  const at::Tensor& sample = found->second;
+  TrainingStepShape shape;
+  shape.batch = sample.size(0);
+  shape.latent_height = sample.size(2);
+  shape.latent_width = sample.size(3);
+  shape.type = request.type;
+  int64_t parameters = 0;
+  for (const auto& [name, tensor] :
+       read_weights(find_weights(folder, "diffusion_pytorch_model")).tensors) {
+    parameters += tensor.numel();
+  }
+  const auto config = UNetConfig::from_json(folder / "config.json");
+  MemoryEstimate estimate =
+      estimate_training_memory(config, parameters, /*trained_parameters=*/0, shape);
+  if (!request.gradients) {
+    estimate.activations = 0;
+    estimate.inference = estimate_unet_inference_memory(config, shape);
+  }
+  return estimate.total();
+}
+
+[[noreturn]] void throw_out_of_memory(const std::string& part,
+                                      const Request& request,
+                                      const std::filesystem::path& inputs,
+                                      const MemoryLimits& at_begin,
+                                      const std::exception& error) {
+  int64_t estimate = 0;
+  try {
+    estimate = estimate_of(part, request, inputs);
+  } catch (const std::exception&) {
+    // Not even the headers fit: the message goes without.
+  }
+  const std::string what = error.what();
+  int64_t free = at_begin.usable();
+  if (at_begin.address_space) free = std::min(free, *at_begin.address_space);
+  throw InputError(
+      "model run " + part + ": out of memory (" + what.substr(0, what.find('\n')) +
+      "): " + inputs.string() + " through " + request.model.string() + " in " +
+      (request.type == at::kFloat ? "fp32" : "bf16") +
+      (estimate > 0 ? " is estimated to take " + bytes_text(estimate) + "; " : " does not fit; ") +
+      bytes_text(free) +
+      " were free when it began. Lower the batch or the size of the inputs, or take --precision "
+      "bf16");
 }
 
 }  // namespace
 
-void run_model_part(const std::string& part,
-                    const std::filesystem::path& model,
-                    const std::vector<std::filesystem::path>& adapters,
-                    const std::filesystem::path& inputs,
-                    const std::filesystem::path& outputs,
-                    const ModelRunOptions& options) {
+ModelRunReport run_model_part(const std::string& part,
+                              const std::filesystem::path& model,
+                              const std::vector<std::filesystem::path>& adapters,
+                              const std::filesystem::path& inputs,
+                              const std::filesystem::path& outputs,
+                              const ModelRunOptions& options) {
   torch::NoGradGuard no_grad;
-  const std::map<std::string, TensorMap (*)(const Request&, Inputs&)> parts = {
-      {"unet", run_unet},
-      {"vae-encode", run_vae_encode},
-      {"vae-decode", run_vae_decode},
-      {"text-encoder", run_text_encoder},
-      {"image-encoder", run_image_encoder},
-      {"ip-projection", run_ip_projection}};
+  const std::map<std::string, Compute (*)(const Request&, ModelRunInputs&)> parts = {
+      {"unet", prepare_unet},
+      {"vae-encode", prepare_vae_encode},
+      {"vae-decode", prepare_vae_decode},
+      {"text-encoder", prepare_text_encoder},
+      {"image-encoder", prepare_image_encoder},
+      {"ip-projection", prepare_ip_projection}};
   const auto found = parts.find(part);
   if (found == parts.end()) {
     std::string names;
@@ -354,14 +332,29 @@ void run_model_part(const std::string& part,
                         adapters,
                         compute_type(options.precision, "--precision"),
                         options.gradients};
-  Inputs given(inputs);
-  TensorMap results;
+  const MemoryLimits memory = read_memory_limits();
+  ModelRunReport report;
   try {
-    results = found->second(request, given);
+    ModelRunInputs given(inputs);
+    const auto begin = Clock::now();
+    const Compute compute = found->second(request, given);
+    report.seconds_load = seconds_since(begin);
+    TensorMap results;
+    for (int64_t run = 0; run < options.repeat; ++run) {
+      const auto begin_run = Clock::now();
+      results = compute();
+      report.seconds_forward.push_back(seconds_since(begin_run));
+    }
+    write_safetensors(outputs, results, {{"format", "pt"}});
   } catch (const c10::Error& error) {
+    if (is_out_of_memory(error)) throw_out_of_memory(part, request, inputs, memory, error);
     throw InputError(inputs.string() + ": " + error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    if (is_out_of_memory(error)) throw_out_of_memory(part, request, inputs, memory, error);
+    throw;
   }
-  write_safetensors(outputs, results, {{"format", "pt"}});
+  report.peak_bytes = peak_resident_bytes();
+  return report;
 }
 
 }  // namespace limewash::models

@@ -2,6 +2,7 @@
 // `limewash model run` and `limewash model info`: one network on given tensors, and what a base
 // holds.
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -15,6 +16,14 @@ struct ModelRunOptions {
   /// `grad.NAME` for each adapter tensor NAME that the result depends on; with several adapters
   /// `grad_0.NAME`, `grad_1.NAME` and so on.
   bool gradients = false;
+  int64_t repeat = 1;  ///< compute that often; the results are the last one's
+};
+
+/// What it took.
+struct ModelRunReport {
+  double seconds_load = 0;              ///< until the network could compute
+  std::vector<double> seconds_forward;  ///< of each time it computed; the first reads the weights
+  int64_t peak_bytes = 0;               ///< the most memory that the process has held
 };
 
 /// Run `part` (unet, vae-encode, vae-decode, text-encoder, image-encoder, ip-projection) of
@@ -29,13 +38,13 @@ struct ModelRunOptions {
 /// vae-encode gives the `mean` and `std` of AutoencoderKL. AutoencoderTiny has no distribution: it
 /// gives its `latents`, and the same as a `mean` with a `std` of zero, for who reads those.
 /// Throws InputError naming what is missing, misnamed or misshaped, and ConfigError for an unknown
-/// part or option.
-void run_model_part(const std::string& part,
-                    const std::filesystem::path& model,
-                    const std::vector<std::filesystem::path>& adapters,
-                    const std::filesystem::path& inputs,
-                    const std::filesystem::path& outputs,
-                    const ModelRunOptions& options = {});
+/// part or option. Out of memory is an InputError with the estimate.
+ModelRunReport run_model_part(const std::string& part,
+                              const std::filesystem::path& model,
+                              const std::vector<std::filesystem::path>& adapters,
+                              const std::filesystem::path& inputs,
+                              const std::filesystem::path& outputs,
+                              const ModelRunOptions& options = {});
 
 /// Classes, parameter counts, sizes, channels and prediction type of a diffusers folder, or of the
 /// folder of one network, as one JSON object.

@@ -74,6 +74,22 @@ TEST(BaseModel, LatentsAreScaledByTheFactorOfTheConfig) {
   expect_close(decode_latents(base, in.at("latents") * 0.3), out.at("sample"));
 }
 
+TEST(BaseModel, ALargeBatchGoesThroughTheVaeInPieces) {
+  BaseModel base = load_base_model(golden_base());
+  constexpr int64_t kSide = 512;  // two of them make a piece
+  static_assert(kPixelsAtOnce == 2 * kSide * kSide);
+  at::manual_seed(5);
+  const auto pixels = at::rand({3, 3, kSide, kSide}) * 2 - 1;
+  const auto [mean, deviation] = encode_pixels(base, pixels);
+  const auto [own_mean, own_deviation] = encode_pixels(base, pixels.slice(0, 2));
+  expect_close(mean.slice(0, 2), own_mean);
+  expect_close(deviation.slice(0, 2), own_deviation);
+  torch::NoGradGuard no_grad;
+  const auto decoded = decode_latents(base, mean);
+  EXPECT_EQ(decoded.sizes(), pixels.sizes());
+  expect_close(decoded.slice(0, 2), decode_latents(base, own_mean));
+}
+
 TEST(BaseModel, ReferencesOfAnySizeAgreeWithTransformers) {
   BaseModel base = load_base_model(golden_base());
   const auto pictures = golden("base/pictures");
@@ -198,7 +214,11 @@ TEST_F(SpoiledBase, OptionsThatWouldChangeTheNetworkAreRefused) {
       {"unet/config.json", "layers_per_block", 1e9, "integers from 1 to 64"},
       {"unet/config.json", "cross_attention_dim", nlohmann::json::object(), "cross_attention_dim"},
       {"vae/config.json", "shift_factor", 0.1, "shift_factor is 0.1"},
-      {"vae/config.json", "_class_name", "AutoencoderTiny", "_class_name is \"AutoencoderTiny\""},
+      {"vae/config.json", "_class_name", "VQModel", "_class_name is \"VQModel\""},
+      {"vae/config.json",
+       "_class_name",
+       "AutoencoderTiny",
+       "encoder_block_out_channels is missing"},
       {"text_encoder/config.json", "hidden_act", "relu", "hidden_act is \"relu\""},
       {"text_encoder/config.json", "model_type", "t5", "model_type is \"t5\""},
       {"image_encoder/config.json", "num_attention_heads", 4, "num_attention_heads is 4"},

@@ -1,9 +1,14 @@
 #include "models/memory_estimate.h"
 
+#include <functional>
+
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include "models/adapter.h"
+#include "models/autoencoder.h"
+#include "models/autoencoder_tiny.h"
+#include "runtime/files.h"
 #include "tests/models/allocated_memory.h"
 #include "tests/models/golden.h"
 
@@ -104,6 +109,121 @@ TEST(MemoryEstimate, IsWithinAQuarterOfWhatIsAllocated) {
   }
 }
 
+/// What LibTorch allocates at most for `compute`, without gradients.
+int64_t allocated_by(const std::function<at::Tensor()>& compute) {
+  torch::NoGradGuard no_grad;
+  const AllocatedMemory memory;
+  compute();
+  return memory.peak();
+}
+
+void expect_within_a_quarter(int64_t estimate, int64_t measured, const std::string& what) {
+  const double ratio = static_cast<double>(estimate) / static_cast<double>(measured);
+  EXPECT_GT(ratio, 0.75) << what << " " << estimate << " " << measured;
+  EXPECT_LT(ratio, 1.25) << what << " " << estimate << " " << measured;
+}
+
+TEST(MemoryEstimate, PaintingIsWithinAQuarterOfWhatIsAllocated) {
+  for (const auto& config : {network({32, 48, 64}), network({64, 96})}) {
+    UNet2DConditionModel unet(config);
+    {
+      torch::NoGradGuard no_grad;
+      for (auto& parameter : unet->parameters()) parameter.normal_(0, 0.05);
+    }
+    const TrainingStepShape shape{.batch = 3, .latent_height = 24, .latent_width = 20};
+    const auto sample = at::randn({3, 9, 24, 20}), text = at::randn({3, 20, 48});
+    const auto timesteps = at::full({3}, 500, at::kLong);
+    expect_within_a_quarter(estimate_unet_inference_memory(config, shape),
+                            allocated_by([&] { return unet->forward(sample, timesteps, text); }),
+                            std::to_string(config.block_out_channels[0]));
+  }
+}
+
+/// The folder of a VAE whose weights are drawn, and what it allocates at a size.
+class VaeFolder {
+ public:
+  explicit VaeFolder(const std::string& config) {
+    write_file_atomically(folder_.path() / "config.json", config);
+  }
+  template <class Network>
+  void save_weights(Network network) {
+    torch::NoGradGuard no_grad;
+    TensorMap tensors;
+    for (const auto& item : network->named_parameters()) {
+      tensors.emplace(item.key(), item.value().normal_(0, 0.05).detach());
+    }
+    write_safetensors(folder_.path() / "diffusion_pytorch_model.safetensors", tensors);
+  }
+  std::filesystem::path config_file() const {
+    return folder_.path() / "config.json";
+  }
+  void expect_estimates_to_fit(int64_t downscale) {
+    constexpr int64_t kBatch = 2, kHeight = 128, kWidth = 96;
+    const auto vae = load_autoencoder(folder_.path());
+    const auto estimate =
+        estimate_autoencoder_memory(folder_.path(), kBatch, kHeight, kWidth, at::kFloat);
+    const auto pixels = at::randn({kBatch, 3, kHeight, kWidth});
+    const auto latents = at::randn({kBatch, 4, kHeight / downscale, kWidth / downscale});
+    expect_within_a_quarter(
+        estimate.encode, allocated_by([&] { return vae->encode(pixels).mean; }), "encode");
+    expect_within_a_quarter(
+        estimate.decode, allocated_by([&] { return vae->decode(latents); }), "decode");
+  }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+TEST(MemoryEstimate, AutoencodersAreWithinAQuarterOfWhatIsAllocated) {
+  VaeFolder large(R"({
+    "_class_name": "AutoencoderKL", "block_out_channels": [32, 64, 64], "layers_per_block": 2,
+    "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
+    "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"],
+    "norm_num_groups": 8, "latent_channels": 4})");
+  large.save_weights(AutoencoderKL(AutoencoderKLConfig::from_json(large.config_file())));
+  large.expect_estimates_to_fit(4);
+  VaeFolder tiny(R"({
+    "_class_name": "AutoencoderTiny", "latent_channels": 4,
+    "encoder_block_out_channels": [32, 32, 32, 32], "num_encoder_blocks": [1, 3, 3, 3],
+    "decoder_block_out_channels": [32, 32, 32, 32], "num_decoder_blocks": [3, 3, 3, 1]})");
+  tiny.save_weights(AutoencoderTiny(AutoencoderTinyConfig::from_json(tiny.config_file())));
+  tiny.expect_estimates_to_fit(8);
+}
+
+TEST(MemoryEstimate, CountsAnyAdapter) {
+  const auto config = network({32, 48, 64});
+  AdapterOptions options;
+  options.lora.rank = 3;
+  options.lora.targets = {"to_q", "conv1", "ff.net.2"};
+  options.ip_adapter.kind = "plus";
+  options.ip_adapter.resampler = {.dim = 24, .depth = 2, .heads = 2, .head_dim = 8, .ff_mult = 2};
+  UNet2DConditionModel unet(config);
+  Adapter adapter(unet, options, 20, /*seed=*/1);
+  AdapterSize expected;
+  for (const auto& parameter : adapter.lora_parameters()) {
+    expected.lora += parameter.tensor.numel();
+  }
+  for (const auto& parameter : adapter.ip_adapter_parameters()) {
+    expected.ip_adapter += parameter.tensor.numel();
+  }
+  const auto counted = count_adapter_parameters(config, options, 20);
+  EXPECT_GT(counted.lora, 0);
+  EXPECT_EQ(counted.lora, expected.lora);
+  EXPECT_EQ(counted.ip_adapter, expected.ip_adapter);
+  options = {};
+  options.lora.rank = 5;
+  const auto usual = count_adapter_parameters(config, options, 24);
+  EXPECT_EQ(usual.lora + usual.ip_adapter, count_adapter_parameters(config, 5, 4, 24));
+}
+
+TEST(MemoryEstimate, WhatIsHeldBetweenTheStepsCountsOnlyWhereItIsMore) {
+  MemoryEstimate estimate{
+      .weights = 1, .training = 2, .activations = 30, .inference = 20, .caches = 400, .program = 0};
+  EXPECT_EQ(estimate.total(), 433);
+  estimate.inference = 50;
+  EXPECT_EQ(estimate.total(), 453);
+}
+
 TEST(MemoryEstimate, CountsTheAdaptersParameters) {
   const auto config = network({32, 48, 64});
   const TrainingStepShape shape{.batch = 1,
@@ -123,6 +243,9 @@ TEST(MemoryEstimate, AddsWeightsAndTheOptimizersStates) {
   EXPECT_EQ(fp32.training, 160);  // weight, gradient and two moments, 4 bytes each
   EXPECT_EQ(fp32.total(), fp32.weights + fp32.training + fp32.activations + fp32.program);
   EXPECT_GT(fp32.program, 0);
+  shape.ema = true;  // the averages, and what is set aside while they are evaluated
+  EXPECT_EQ(estimate_training_memory(config, 1000, 10, shape).training, 240);
+  shape.ema = false;
   shape.type = at::kBFloat16;
   const auto bf16 = estimate_training_memory(config, 1000, 10, shape);
   EXPECT_EQ(bf16.weights, 2000);

@@ -94,6 +94,42 @@ def gradients_case(folder, seed, config, size, batch=1, text=77, rank=16, embedd
     return "unet", inputs, compute
 
 
+def plus_case(folder, seed, config, size, resampler, hidden_states, batch=1, text=77, gradients=False):
+    """An IP-Adapter Plus that projects `hidden_states` states of the image encoder; its tensors' gradients, too."""
+    import reference_ip_adapter as ip
+    import reference_models as reference
+
+    unet = reference.make_unet(seed, **config)
+    unet.save_pretrained(folder / "model")
+    (folder / "adapter").mkdir()
+    file = folder / "adapter" / "ip_adapter.safetensors"
+    projection = ip.make_resampler(seed + 5, output_dim=config["cross_attention_dim"], **resampler)
+    ip.save_adapter(ip.plus_adapter(unet, seed + 6, projection), file)
+    ip.load_adapters(unet, [file], [1.0])
+    unet.requires_grad_(False)
+    for name, parameter in unet.named_parameters():
+        parameter.requires_grad_(gradients and ("_ip." in name or name.startswith("encoder_hid_proj.")))
+    inputs = unet_inputs(seed, config, size, batch, text)
+    inputs["penultimate_hidden_state"] = reference.normal(seed + 3, batch, hidden_states, resampler["embedding_dim"])
+    if gradients:
+        inputs["grad_sample"] = reference.normal(seed + 4, batch, config["out_channels"], *size)
+
+    def compute(kind):
+        unet.to(kind)
+        cast = {name: value.to(kind) if value.is_floating_point() else value for name, value in inputs.items()}
+        unet.zero_grad()
+        output = ip.run_unet(unet, cast, [cast["penultimate_hidden_state"]])
+        if not gradients:
+            return {"sample": output.detach()}
+        output.backward(cast["grad_sample"])
+        found = ip.public_projection_gradients(ip.projection_layer(unet))
+        named = {f"grad.image_proj.{name}": value for name, value in found.items()}
+        named |= {f"grad.ip_adapter.{name}": value for name, value in ip.attention_gradients(unet).items()}
+        return {"sample": output.detach()} | named
+
+    return "unet", inputs, compute
+
+
 def steps_case(folder, seed, config, size, batch=1, text=77, rank=16, embedding=1024, targets=TARGETS):
     import reference_models as reference
     import torch
@@ -177,7 +213,7 @@ def compute_reference(case, seed, options, folder):
     torch.set_num_threads(os.cpu_count())
     part, inputs, compute = case(folder, seed, **options)
     save_file({key: value.contiguous() for key, value in inputs.items()}, folder / "inputs.safetensors")
-    about = {"part": part}
+    about = {"part": part, "gradients": "grad_sample" in inputs}
     for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         if part == "adamw-steps" and name == "bf16":
             continue  # an optimizer on bf16 weights is no reference for one on fp32 weights
@@ -234,6 +270,12 @@ def tiny_cases(rounds):
             image_size=patch * draw.randint(2, 5) + draw.randint(0, patch - 1), patch_size=patch, projection_dim=9
         )
         cases.append(("CLIP vision", image_case, seed + 8, dict(config=image, batch=2)))
+        # diffusers takes four layers, and heads of 64 numbers, for granted.
+        plus = dict(embedding_dim=draw.randint(6, 14), dim=draw.randint(9, 30), depth=4)
+        plus |= dict(heads=draw.randint(1, 2), head_dim=64, num_queries=draw.randint(2, 9))
+        plus = shape | dict(resampler=plus, hidden_states=draw.randint(3, 11))
+        cases.append(("UNet with IP-Adapter Plus", plus_case, seed + 9, plus))
+        cases.append(("IP-Adapter Plus gradients", plus_case, seed + 10, plus | dict(gradients=True)))
     return cases
 
 
@@ -242,10 +284,15 @@ def full_cases():
     vae, taesd = public_config("sd15_vae"), public_config("taesd")
     photo, latents = (512, 512), (64, 64)
     adapted = dict(config=sd15, size=(32, 32))
+    # ip-adapter-plus_sd15 behind CLIP vision H.
+    plus = dict(embedding_dim=1280, dim=768, depth=4, heads=12, head_dim=64, num_queries=16)
+    plus = adapted | dict(resampler=plus, hidden_states=257)
     return [
         ("UNet, SD 1.5 inpainting, 64 x 64 latents", unet_case, 1, dict(config=sd15, size=latents)),
         ("UNet, SD 2 inpainting, 64 x 64 latents", unet_case, 2, dict(config=sd2, size=latents)),
         ("LoRA (rank 16) and IP-Adapter gradients, SD 1.5, 32 x 32 latents", gradients_case, 3, adapted),
+        ("UNet with IP-Adapter Plus, SD 1.5, 32 x 32 latents", plus_case, 12, plus),
+        ("IP-Adapter Plus gradients, SD 1.5, 32 x 32 latents", plus_case, 13, plus | dict(gradients=True)),
         (
             f"{STEPS} AdamW steps, LoRA (rank 16) and IP-Adapter, SD 1.5, 16 x 16 latents",
             steps_case,

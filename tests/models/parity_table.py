@@ -51,7 +51,7 @@ class Table:
         expected = load(folder / "fp32.safetensors")
         figures = {"reference_gib": about["peak_gib"]}
         for precision in ("fp32", "bf16"):
-            figures[f"{precision}_gib"] = self.run_limewash(about["part"], folder, precision)
+            figures[f"{precision}_gib"] = self.run_limewash(about, folder, precision)
             outputs = load(folder / "outputs.safetensors")
             figures |= {f"{precision}_{name}": value for name, value in differences(outputs, expected).items()}
         if (folder / "bf16.safetensors").exists():
@@ -59,7 +59,8 @@ class Table:
             figures |= {f"reference_bf16_{name}": value for name, value in theirs.items()}
         return figures
 
-    def run_limewash(self, part, folder, precision):
+    def run_limewash(self, about, folder, precision):
+        part = about["part"]
         inputs, outputs = folder / "inputs.safetensors", folder / "outputs.safetensors"
         adapter = folder / "adapter"
         if part == "adamw-steps":
@@ -67,7 +68,8 @@ class Table:
         else:
             command = [self.arguments.limewash, "model", "run", part, "--model", folder / "model"]
             command += ["--inputs", inputs, "--outputs", outputs, "--precision", precision]
-            command += ["--adapter", adapter, "--gradients"] if adapter.exists() else []
+            command += ["--adapter", adapter] if adapter.exists() else []
+            command += ["--gradients"] if about["gradients"] else []
         process = subprocess.Popen([str(word) for word in command])
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
