@@ -6,111 +6,98 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include "data/area_scale.h"
+
 namespace limewash::data {
 namespace {
 
-/// A rectangle of a picture in memory.
-struct View {
-  const uint8_t* origin;
-  int64_t stride;  ///< bytes from row to row
-  int64_t height, width, channels;
-};
-
-View centered_square(const uint8_t* pixels, int64_t height, int64_t width, int64_t channels) {
-  const int64_t side = std::min(height, width);
-  const int64_t top = (height - side) / 2, left = (width - side) / 2;
-  return {pixels + (top * width + left) * channels, width * channels, side, side, channels};
+/// Whether scaling is by area.
+bool shrinks(const Rectangle& part, int64_t out_height, int64_t out_width) {
+  return part.height >= out_height && part.width >= out_width;
 }
 
-/// For each output pixel the area sum over its source pixels. Overlaps are measured in units of
-/// 1/out of a source pixel, so that all arithmetic is in integers: a sum is value * in_height *
-/// in_width.
-template <class Store>
-void area_sums(const View& in, int64_t out_height, int64_t out_width, const Store& store) {
-  const int64_t row_values = in.width * in.channels;
-  std::vector<uint32_t> column_sums(static_cast<size_t>(row_values));
-  for (int64_t y = 0; y < out_height; ++y) {
-    std::fill(column_sums.begin(), column_sums.end(), 0u);
-    const int64_t top = y * in.height, bottom = top + in.height;
-    for (int64_t source = top / out_height; source * out_height < bottom; ++source) {
-      const auto weight = static_cast<uint32_t>(std::min(bottom, (source + 1) * out_height) -
-                                                std::max(top, source * out_height));
-      const uint8_t* row = in.origin + source * in.stride;
-      for (int64_t i = 0; i < row_values; ++i) column_sums[i] += weight * row[i];
-    }
-    for (int64_t x = 0; x < out_width; ++x) {
-      const int64_t left = x * in.width, right = left + in.width;
-      uint64_t sums[3] = {0, 0, 0};
-      for (int64_t source = left / out_width; source * out_width < right; ++source) {
-        const auto weight = static_cast<uint64_t>(std::min(right, (source + 1) * out_width) -
-                                                  std::max(left, source * out_width));
-        const uint32_t* values = &column_sums[source * in.channels];
-        for (int64_t c = 0; c < in.channels; ++c) sums[c] += weight * values[c];
-      }
-      for (int64_t c = 0; c < in.channels; ++c)
-        store((y * out_width + x) * in.channels + c, sums[c]);
-    }
-  }
+PixelView view(const std::vector<uint8_t>& pixels,
+               int64_t width,
+               int64_t channels,
+               const Rectangle& part) {
+  return {pixels.data() + (part.top * width + part.left) * channels,
+          width * channels,
+          part.height,
+          part.width};
 }
 
-std::vector<uint8_t> scale_by_area(const View& in, int64_t out_height, int64_t out_width) {
-  std::vector<uint8_t> out(static_cast<size_t>(out_height * out_width * in.channels));
-  const auto whole = static_cast<uint64_t>(in.height * in.width);
-  const double reciprocal = 1.0 / static_cast<double>(whole);
-  area_sums(in, out_height, out_width, [&](int64_t place, uint64_t sum) {
-    const uint64_t numerator = sum + whole / 2;
-    auto quotient = static_cast<uint64_t>(static_cast<double>(numerator) * reciprocal);
-    // The product may be off by one beside an integer; the quotient must not be.
-    if (quotient * whole > numerator) --quotient;
-    if ((quotient + 1) * whole <= numerator) ++quotient;
-    out[static_cast<size_t>(place)] = static_cast<uint8_t>(quotient);
-  });
-  return out;
-}
-
-std::vector<uint8_t> scale_mask_by_area(const View& in, int64_t out_height, int64_t out_width) {
-  std::vector<uint8_t> out(static_cast<size_t>(out_height * out_width));
-  const auto whole = static_cast<uint64_t>(in.height * in.width) * 255;
-  area_sums(in, out_height, out_width, [&](int64_t place, uint64_t sum) {
-    out[static_cast<size_t>(place)] = 2 * sum > whole ? 255 : 0;
-  });
-  return out;
-}
-
-std::vector<uint8_t> scale_up(const View& in, int64_t size) {
-  const int type = CV_MAKETYPE(CV_8U, static_cast<int>(in.channels));
+void scale_up(
+    const PixelView& in, int channels, int64_t out_height, int64_t out_width, uint8_t* out) {
+  const int type = CV_MAKETYPE(CV_8U, channels);
   const cv::Mat source(static_cast<int>(in.height),
                        static_cast<int>(in.width),
                        type,
                        const_cast<uint8_t*>(in.origin),
                        static_cast<size_t>(in.stride));
-  std::vector<uint8_t> out(static_cast<size_t>(size * size * in.channels));
-  cv::Mat target(static_cast<int>(size), static_cast<int>(size), type, out.data());
+  cv::Mat target(static_cast<int>(out_height), static_cast<int>(out_width), type, out);
   cv::resize(source, target, target.size(), 0, 0, cv::INTER_LINEAR_EXACT);
-  return out;
 }
 
 }  // namespace
 
-Image crop_and_scale(const Image& photo, int64_t size) {
-  const View square = centered_square(photo.pixels.data(), photo.height, photo.width, 3);
-  if (square.height < size) return {size, size, scale_up(square, size)};
-  return {size, size, scale_by_area(square, size, size)};
+Rectangle centered_rectangle(int64_t height, int64_t width, int64_t out_height, int64_t out_width) {
+  // side * numerator / denominator, halves up
+  const auto scaled = [](int64_t side, int64_t numerator, int64_t denominator) {
+    return std::max<int64_t>(1, (2 * side * numerator + denominator) / (2 * denominator));
+  };
+  Rectangle part{0, 0, height, width};
+  if (width * out_height >= height * out_width)
+    part.width = std::min(width, scaled(height, out_width, out_height));
+  else
+    part.height = std::min(height, scaled(width, out_height, out_width));
+  part.top = (height - part.height) / 2;
+  part.left = (width - part.width) / 2;
+  return part;
 }
 
-Mask crop_and_scale(const Mask& mask, int64_t size) {
-  const View square = centered_square(mask.pixels.data(), mask.height, mask.width, 1);
-  if (square.height >= size) return {size, size, scale_mask_by_area(square, size, size)};
-  Mask scaled{size, size, scale_up(square, size)};
+Image crop_and_scale(const Image& photo,
+                     const Rectangle& part,
+                     int64_t out_height,
+                     int64_t out_width) {
+  Image scaled{
+      out_height, out_width, std::vector<uint8_t>(static_cast<size_t>(out_height * out_width * 3))};
+  const PixelView in = view(photo.pixels, photo.width, 3, part);
+  if (shrinks(part, out_height, out_width))
+    scale_rgb_by_area(in, out_height, out_width, scaled.pixels.data());
+  else
+    scale_up(in, 3, out_height, out_width, scaled.pixels.data());
+  return scaled;
+}
+
+Mask crop_and_scale(const Mask& mask,
+                    const Rectangle& part,
+                    int64_t out_height,
+                    int64_t out_width) {
+  Mask scaled{
+      out_height, out_width, std::vector<uint8_t>(static_cast<size_t>(out_height * out_width))};
+  const PixelView in = view(mask.pixels, mask.width, 1, part);
+  if (shrinks(part, out_height, out_width)) {
+    scale_mask_by_area(in, out_height, out_width, scaled.pixels.data());
+    return scaled;
+  }
+  scale_up(in, 1, out_height, out_width, scaled.pixels.data());
   for (uint8_t& value : scaled.pixels) value = value > 127 ? 255 : 0;
   return scaled;
 }
 
+Image crop_and_scale(const Image& photo, int64_t size) {
+  return crop_and_scale(
+      photo, centered_rectangle(photo.height, photo.width, size, size), size, size);
+}
+
+Mask crop_and_scale(const Mask& mask, int64_t size) {
+  return crop_and_scale(mask, centered_rectangle(mask.height, mask.width, size, size), size, size);
+}
+
 Mask scale_mask(const Mask& mask, int64_t height, int64_t width) {
   if (mask.height == height && mask.width == width) return mask;
-  const View whole{mask.pixels.data(), mask.width, mask.height, mask.width, 1};
-  if (mask.height >= height && mask.width >= width)
-    return {height, width, scale_mask_by_area(whole, height, width)};
+  const Rectangle whole{0, 0, mask.height, mask.width};
+  if (shrinks(whole, height, width)) return crop_and_scale(mask, whole, height, width);
   Mask scaled{height, width, std::vector<uint8_t>(static_cast<size_t>(height * width))};
   for (int64_t y = 0; y < height; ++y) {
     const uint8_t* row = &mask.pixels[static_cast<size_t>(y * mask.height / height * mask.width)];

@@ -1,6 +1,7 @@
 #include "data/dataset.h"
 
 #include <algorithm>
+#include <sys/resource.h>
 #include <utility>
 #include <vector>
 
@@ -13,9 +14,45 @@
 
 namespace limewash::data {
 
+namespace {
+
+/// Every shard stays open: a million samples are a thousand files, more than a process may have
+/// open at once unless it asks.
+void allow_open_files(size_t shards) {
+  constexpr rlim_t kOthers = 256;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= shards + kOthers) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// `train: 90, validation: 10`
+std::string split_counts(const DatasetIndex& index) {
+  std::string text;
+  for (const char* split : kSplits) {
+    int64_t samples = 0;
+    for (const ShardEntry& entry : index.shards)
+      if (entry.split == split) samples += entry.summary.samples;
+    if (samples > 0)
+      text += (text.empty() ? "" : ", ") + (split + (": " + std::to_string(samples)));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string validation_split(const std::filesystem::path& folder) {
+  const auto index = read_index(folder);
+  if (!index) throw InputError(folder.string() + ": is no dataset: it has no index.json");
+  for (const ShardEntry& entry : index->shards)
+    if (entry.split == "validation") return entry.split;
+  return "";
+}
+
 struct Dataset::Impl {
   std::filesystem::path folder;
   std::string fingerprint;
+  std::vector<Bucket> buckets;
   std::vector<ShardReader> shards;
   std::vector<int64_t> ends;  ///< ends[s]: the samples of shards 0 to s together
 
@@ -27,9 +64,24 @@ struct Dataset::Impl {
         static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), index) - ends.begin());
     return {shards[shard], index - (shard > 0 ? ends[shard - 1] : 0)};
   }
+
+  void add(const ShardSummary& summary, ShardReader&& shard) {
+    const auto found = std::find_if(buckets.begin(), buckets.end(), [&](const Bucket& bucket) {
+      return bucket.height == summary.height && bucket.width == summary.width;
+    });
+    const auto place = found - buckets.begin();
+    if (found == buckets.end()) buckets.push_back({summary.height, summary.width, {}});
+    const int64_t begin = ends.empty() ? 0 : ends.back();
+    for (int64_t i = 0; i < summary.samples; ++i)
+      buckets[static_cast<size_t>(place)].samples.push_back(begin + i);
+    shard.set_bucket(place);
+    shards.push_back(std::move(shard));
+    ends.push_back(begin + summary.samples);
+  }
 };
 
-Dataset::Dataset(const std::filesystem::path& folder) : impl_(std::make_unique<Impl>()) {
+Dataset::Dataset(const std::filesystem::path& folder, const std::string& split)
+    : impl_(std::make_unique<Impl>()) {
   const auto index = read_index(folder);
   if (!index)
     throw InputError(folder.string() +
@@ -40,15 +92,18 @@ Dataset::Dataset(const std::filesystem::path& folder) : impl_(std::make_unique<I
                      " photos): run it again");
   if (index->shards.empty()) throw InputError(folder.string() + ": the dataset has no samples");
   impl_->folder = folder;
-  impl_->fingerprint = index->fingerprint();
-  const ShardSummary& first = index->shards[0].summary;
+  allow_open_files(index->shards.size());
+  std::vector<ShardEntry> entries;
   for (const ShardEntry& entry : index->shards) {
-    if (entry.summary.height != first.height || entry.summary.width != first.width)
-      throw InputError((folder / entry.file).string() + ": holds samples of another size than " +
-                       index->shards[0].file);
-    impl_->shards.push_back(open_listed_shard(folder / entry.file, entry.summary));
-    impl_->ends.push_back((impl_->ends.empty() ? 0 : impl_->ends.back()) + entry.summary.samples);
+    if (!split.empty() && entry.split != split) continue;
+    ShardReader shard = open_shard(folder, entry);
+    impl_->add(entry.summary, std::move(shard));
+    entries.push_back(entry);
   }
+  if (entries.empty())
+    throw InputError(folder.string() + ": has no sample of the split '" + split + "'; there are " +
+                     split_counts(*index));
+  impl_->fingerprint = fingerprint_of(entries);
 }
 
 Dataset::~Dataset() = default;
@@ -59,11 +114,15 @@ int64_t Dataset::size() const {
 }
 
 int64_t Dataset::height() const {
-  return impl_->shards.front().summary().height;
+  return impl_->buckets.front().height;
 }
 
 int64_t Dataset::width() const {
-  return impl_->shards.front().summary().width;
+  return impl_->buckets.front().width;
+}
+
+const std::vector<Bucket>& Dataset::buckets() const {
+  return impl_->buckets;
 }
 
 const SampleInfo& Dataset::info(int64_t index) const {
@@ -80,7 +139,9 @@ Image Dataset::repainted(int64_t index, const Sample& sample, const Rgb& color) 
   const SampleInfo& known = info(index);
   if (!known.room) return recolor(sample.image, sample.mask, known.color, color);
   const Room room(known.room->seed, known.room->id, known.room->size);
-  return crop_and_scale(room.render(color), height());
+  const Image whole = room.render(color);
+  const Rectangle part = centered_rectangle(whole.height, whole.width, known.height, known.width);
+  return crop_and_scale(whole, part, known.height, known.width);
 }
 
 const std::string& Dataset::fingerprint() const {

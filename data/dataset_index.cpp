@@ -1,6 +1,8 @@
 #include "data/dataset_index.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include <nlohmann/json.hpp>
 
@@ -14,7 +16,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr const char* kFormat = "limewash-dataset";
-constexpr int64_t kIndexVersion = 1;
+constexpr int64_t kIndexVersion = 2;
 constexpr int64_t kMaxCount = int64_t{1} << 40;
 
 /// A JSON object that may be anything; every mistake names the file and the key.
@@ -42,6 +44,12 @@ class Checked {
       fail(key, "a count");
     return value.get<int64_t>();
   }
+  uint64_t hex(const char* key) const {
+    const std::string digits = text(key);
+    if (digits.size() != 16 || digits.find_first_not_of("0123456789abcdef") != std::string::npos)
+      fail(key, "16 hexadecimal digits");
+    return std::stoull(digits, nullptr, 16);
+  }
   bool boolean(const char* key) const {
     if (!at(key).is_boolean()) fail(key, "true or false");
     return at(key).get<bool>();
@@ -60,17 +68,24 @@ class Checked {
 };
 
 ordered_json to_json(const DatasetIndex& index) {
-  ordered_json shards = ordered_json::array(), rejections = ordered_json::array();
+  ordered_json shards = ordered_json::array(), rejections = ordered_json::array(),
+               inputs = ordered_json::array();
+  for (const PhotoList& list : index.inputs)
+    inputs.push_back({{"photos", list.photos}, {"hash", list.hash}});
   for (const ShardEntry& shard : index.shards)
     shards.push_back({{"file", shard.file},
+                      {"split", shard.split},
                       {"samples", shard.summary.samples},
                       {"height", shard.summary.height},
                       {"width", shard.summary.width},
                       {"bytes", shard.summary.bytes},
                       {"fingerprint", shard.summary.fingerprint}});
   for (const Rejection& rejection : index.rejections)
-    rejections.push_back(
-        {{"photo", rejection.photo}, {"reason", rejection.reason}, {"detail", rejection.detail}});
+    rejections.push_back({{"photo", rejection.photo},
+                          {"reason", rejection.reason},
+                          {"detail", rejection.detail},
+                          {"id", to_hex(rejection.id)},
+                          {"source", to_hex(rejection.source)}});
   return {{"format", kFormat},
           {"version", kIndexVersion},
           {"complete", index.complete},
@@ -78,7 +93,7 @@ ordered_json to_json(const DatasetIndex& index) {
           {"samples", index.samples()},
           {"photos", index.photos},
           {"photos_done", index.photos_done},
-          {"photos_hash", index.photos_hash},
+          {"inputs", inputs},
           {"configuration", ordered_json::parse(index.configuration)},
           {"shards", shards},
           {"rejections", rejections}};
@@ -96,7 +111,10 @@ DatasetIndex from_json(const ordered_json& json, const std::string& file) {
   index.complete = root.boolean("complete");
   index.photos = root.count("photos");
   index.photos_done = root.count("photos_done");
-  index.photos_hash = root.text("photos_hash");
+  for (const ordered_json& element : root.list("inputs")) {
+    const Checked list(element, file + ": inputs");
+    index.inputs.push_back({list.count("photos"), list.text("hash")});
+  }
   if (!root.at("configuration").is_object())
     throw InputError(file + ": \"configuration\" is not an object");
   index.configuration = root.at("configuration").dump();
@@ -108,7 +126,11 @@ DatasetIndex from_json(const ordered_json& json, const std::string& file) {
                       shard.count("height"),
                       shard.count("width"),
                       shard.count("bytes"),
-                      shard.text("fingerprint")}};
+                      shard.text("fingerprint")},
+                     shard.text("split")};
+    if (std::find(std::begin(kSplits), std::end(kSplits), entry.split) == std::end(kSplits))
+      throw InputError(file + ": shards[" + number + "] is of the unknown split \"" + entry.split +
+                       "\"");
     // The names are fixed, so no index can point outside its folder.
     if (entry.file != shard_file_name(index.shards.size()))
       throw InputError(file + ": shards[" + number + "] is \"" + entry.file + "\", expected \"" +
@@ -117,8 +139,11 @@ DatasetIndex from_json(const ordered_json& json, const std::string& file) {
   }
   for (const ordered_json& element : root.list("rejections")) {
     const Checked rejection(element, file + ": rejections");
-    index.rejections.push_back(
-        {rejection.text("photo"), rejection.text("reason"), rejection.text("detail")});
+    index.rejections.push_back({rejection.text("photo"),
+                                rejection.text("reason"),
+                                rejection.text("detail"),
+                                rejection.hex("id"),
+                                rejection.hex("source")});
   }
   if (index.photos_done > index.photos || (index.complete && index.photos_done != index.photos) ||
       index.samples() + static_cast<int64_t>(index.rejections.size()) != index.photos_done)
@@ -137,6 +162,10 @@ int64_t DatasetIndex::samples() const {
 }
 
 std::string DatasetIndex::fingerprint() const {
+  return fingerprint_of(shards);
+}
+
+std::string fingerprint_of(const std::vector<ShardEntry>& shards) {
   Hasher hasher;
   hasher.text(kFormat);
   for (const ShardEntry& shard : shards) hasher.text(shard.summary.fingerprint);
@@ -159,6 +188,48 @@ std::optional<DatasetIndex> read_index(const std::filesystem::path& folder) {
     throw InputError(file.string() + ": is not JSON: " + error.what());
   }
   return from_json(json, file.string());
+}
+
+ShardReader open_shard(const std::filesystem::path& folder, const ShardEntry& entry) {
+  ShardReader shard = open_listed_shard(folder / entry.file, entry.summary);
+  if (shard.head().split != entry.split)
+    throw InputError((folder / entry.file).string() + ": is of the split " + shard.head().split +
+                     ", index.json lists it as " + entry.split);
+  return shard;
+}
+
+KnownPhotos known_photos(const std::filesystem::path& folder, const DatasetIndex& index) {
+  KnownPhotos known;
+  for (const ShardEntry& entry : index.shards) {
+    const ShardReader shard = open_shard(folder, entry);
+    for (int64_t i = 0; i < shard.summary().samples; ++i)
+      known.kept.emplace(shard.info(i).stable_id, shard.source(i));
+  }
+  for (const Rejection& rejection : index.rejections)
+    known.rejected.emplace(rejection.id, rejection.source);
+  return known;
+}
+
+std::string configuration_difference(const std::string& there, const std::string& now) {
+  const auto left = ordered_json::parse(there), right = ordered_json::parse(now);
+  std::string text;
+  const auto add = [&](const std::string& key) {
+    const std::string before = left.contains(key) ? left[key].dump() : "absent";
+    const std::string after = right.contains(key) ? right[key].dump() : "absent";
+    if (before == after) return;
+    text += (text.empty() ? "prepare." : "; prepare.") + key + ": " + before + " there, " + after +
+            " now";
+  };
+  for (const auto& item : right.items()) add(item.key());
+  for (const auto& item : left.items())
+    if (!right.contains(item.key())) add(item.key());
+  return text;
+}
+
+std::string valid_utf8(const std::string& text) {
+  const ordered_json json = text;
+  return ordered_json::parse(json.dump(-1, ' ', false, ordered_json::error_handler_t::replace))
+      .get<std::string>();
 }
 
 void write_index(const std::filesystem::path& folder, const DatasetIndex& index) {

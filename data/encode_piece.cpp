@@ -1,5 +1,5 @@
-// Making a piece of the latent cache: references are drawn, targets painted, holes filled, all of
-// it encoded.
+// Making a piece of the latent cache: references are drawn, targets painted, variants cut, holes
+// filled, all of it encoded.
 
 #include <algorithm>
 #include <array>
@@ -8,6 +8,8 @@
 
 #include "data/crop_scale.h"
 #include "data/latent_piece.h"
+#include "data/sample_references.h"
+#include "data/variant.h"
 #include "runtime/error.h"
 #include "runtime/random.h"
 
@@ -66,63 +68,83 @@ class PieceMaker {
   PieceMaker(const Dataset& dataset,
              const LatentCacheOptions& options,
              const Encoders& encoders,
+             const SwatchBank* bank,
              LatentPiece& piece)
       : dataset_(dataset),
         options_(options),
         encoders_(encoders),
+        references_(dataset, options, bank),
         piece_(piece),
         shape_(piece.shape),
         images_(encoders, shape_) {}
 
-  void make() {
-    for (int64_t i = 0; i < piece_.count; ++i) add_sample(i);
+  void make(PieceSamples samples) {
+    for (int64_t i = 0; i < piece_.count; ++i) add_sample(i, samples[static_cast<size_t>(i)]);
     images_.flush();
   }
 
  private:
-  void add_sample(int64_t i) {
-    const int64_t index = piece_.first + i;
+  /// A sample in all its variants.
+  void add_sample(int64_t i, int64_t index) {
     const SampleInfo& info = dataset_.info(index);
     const Sample sample = dataset_.read(index);
-    add_masks(i, sample);
-    images_.add(fill_hole(options_.reference, sample.image, sample.mask),
-                info.id,
-                [this, i](const float* mean, const float*) {
-                  std::copy_n(mean, shape_.latent(), &piece_.hole[at(i, shape_.latent())]);
-                });
-
-    std::vector<int64_t> unpainted;
-    std::vector<Image> swatches;
+    const Rgb own = own_color(options_.reference, options_.seed, info, sample);
+    std::vector<AskedReference> asked;
+    std::vector<Image> targets, pictures;
     for (int64_t k = 0; k < shape_.recolorings; ++k) {
-      const auto reference =
-          draw_reference(options_.reference, options_.seed, info.stable_id, k, info.color);
+      asked.push_back(references_.ask(index, own, k));
+      const AskedReference& reference = asked.back();
+      targets.push_back(references_.target(index, sample, own, reference));
+      if (shape_.embedding() > 0)
+        pictures.push_back(references_.picture(
+            index, sample, k, reference, targets.back(), encoders_.swatch_size));
       const int64_t row = i * shape_.recolorings + k;
       std::copy_n(reference.color.begin(), 3, &piece_.color[at(row, 3)]);
-      swatches.push_back(render_swatch(
-          options_.reference,
-          reference.color,
-          encoders_.swatch_size,
-          RandomStream(options_.seed, Purpose::kSwatch, static_cast<uint64_t>(k), info.stable_id)));
-      if (reference.own || options_.reference.target == "original")
-        unpainted.push_back(row);
-      else
-        add_target({row}, dataset_.repainted(index, sample, reference.color), info.id);
+      piece_.swatch[static_cast<size_t>(row)] =
+          static_cast<uint64_t>(std::max<int64_t>(reference.swatch, 0));
     }
-    // The photo itself is encoded once, however many references ask for it.
-    if (!unpainted.empty()) add_target(std::move(unpainted), sample.image, info.id);
-    add_embeddings(i, swatches, info.id);
+    for (int64_t v = 0; v < shape_.variants; ++v) {
+      const Variant variant = draw_variant(options_.seed, info.stable_id, v, sample.core);
+      add_view(i * shape_.variants + v, variant, variant.apply(sample), asked, targets, info.id);
+    }
+    add_embeddings(i, pictures, info.id);
   }
 
-  void add_masks(int64_t i, const Sample& sample) {
-    const int64_t scale = encoders_.downscale, width = dataset_.width();
+  /// A sample in one variant: row `seen` of all samples' variants.
+  void add_view(int64_t seen,
+                const Variant& variant,
+                const Sample& sample,
+                const std::vector<AskedReference>& asked,
+                const std::vector<Image>& targets,
+                const std::string& photo) {
+    add_masks(seen, sample);
+    images_.add(fill_hole(options_.reference, sample.image, sample.mask),
+                photo,
+                [this, seen](const float* mean, const float*) {
+                  std::copy_n(mean, shape_.latent(), &piece_.hole[at(seen, shape_.latent())]);
+                });
+    std::vector<int64_t> unpainted;
+    for (size_t k = 0; k < asked.size(); ++k) {
+      const int64_t row = seen * shape_.recolorings + static_cast<int64_t>(k);
+      if (asked[k].unpainted)
+        unpainted.push_back(row);
+      else
+        add_target({row}, variant.apply(targets[k]), photo);
+    }
+    // The photo itself is encoded once, however many references ask for it.
+    if (!unpainted.empty()) add_target(std::move(unpainted), sample.image, photo);
+  }
+
+  void add_masks(int64_t seen, const Sample& sample) {
+    const int64_t scale = encoders_.downscale, width = sample.mask.width;
     const Mask hole = hole_mask(options_.reference, sample.mask);
-    float* mask = &piece_.mask[at(i, shape_.plane())];
+    float* mask = &piece_.mask[at(seen, shape_.plane())];
     for (int64_t y = 0; y < shape_.height; ++y)
       for (int64_t x = 0; x < shape_.width; ++x)
         mask[y * shape_.width + x] =
             hole.pixels[at(y * scale, width) + static_cast<size_t>(x * scale)] > 127 ? 1 : 0;
-    float* core = &piece_.core[at(i, shape_.plane())];
-    block_means(sample.core.pixels.data(), dataset_.height(), width, 1, scale, core);
+    float* core = &piece_.core[at(seen, shape_.plane())];
+    block_means(sample.core.pixels.data(), sample.core.height, width, 1, scale, core);
     std::for_each(core, core + shape_.plane(), [](float& value) { value /= 255.0f; });
   }
 
@@ -145,10 +167,10 @@ class PieceMaker {
         });
   }
 
-  void add_embeddings(int64_t i, const std::vector<Image>& swatches, const std::string& photo) {
-    if (shape_.embedding() == 0) return;
+  void add_embeddings(int64_t i, const std::vector<Image>& pictures, const std::string& photo) {
+    if (pictures.empty()) return;
     float* embeddings = &piece_.embedding[at(i, shape_.recolorings * shape_.embedding())];
-    encoders_.encode_references(swatches, embeddings);
+    encoders_.encode_references(pictures, embeddings);
     const auto finite = [](float value) { return std::isfinite(value); };
     if (!std::all_of(embeddings, embeddings + shape_.recolorings * shape_.embedding(), finite))
       throw InputError("the reference embeddings of photo " + photo + " are not finite");
@@ -161,6 +183,7 @@ class PieceMaker {
   const Dataset& dataset_;
   const LatentCacheOptions& options_;
   const Encoders& encoders_;
+  const SampleReferences references_;
   LatentPiece& piece_;
   const LatentShape& shape_;
   ImageEncoder images_;
@@ -172,10 +195,10 @@ LatentPiece encode_piece(const Dataset& dataset,
                          const LatentCacheOptions& options,
                          const Encoders& encoders,
                          const LatentShape& shape,
-                         int64_t first,
-                         int64_t count) {
-  LatentPiece piece(shape, first, count);
-  PieceMaker(dataset, options, encoders, piece).make();
+                         const SwatchBank* bank,
+                         PieceSamples samples) {
+  LatentPiece piece(shape, static_cast<int64_t>(samples.size()));
+  PieceMaker(dataset, options, encoders, bank, piece).make(samples);
   return piece;
 }
 

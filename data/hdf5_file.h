@@ -1,12 +1,13 @@
 #pragma once
-// The little of HDF5 that limewash's files use: named contiguous arrays and scalar attributes,
-// written without time stamps so that equal input gives equal bytes, and read as (offset, shape)
-// pairs that were checked against the file, so that the numbers themselves can be read with pread
-// from any thread.
+// The little of HDF5 that limewash's files use: named arrays, contiguous or with one deflated chunk
+// a row, and scalar attributes, written without time stamps so that equal input gives equal bytes,
+// and read as places that were checked against the file, so that the numbers themselves can be read
+// with pread and inflated from any thread, outside of the library's lock.
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,11 @@ class Hdf5Writer {
   void declare(const std::string& name, Hdf5Type type, const std::vector<int64_t>& shape);
   /// Write row `row` (all of the dimensions after the first) of the declared dataset /`name`.
   void write_row(const std::string& name, int64_t row, const void* values);
+  /// Create the dataset /`name` of uint8 in chunks of one row, filtered by deflate, to be filled by
+  /// `write_chunk`.
+  void declare_deflated(const std::string& name, const std::vector<int64_t>& shape);
+  /// Write row `row` of such a dataset, `deflated` before (data/deflate.h).
+  void write_chunk(const std::string& name, int64_t row, std::span<const uint8_t> deflated);
   /// Write fixed-length UTF-8 texts, padded with zeros, as the dataset /`name` [values.size()].
   void texts(const std::string& name, const std::vector<std::string>& values);
 
@@ -57,6 +63,17 @@ struct Hdf5Array {
   int64_t text_length = 0;  ///< of a kText element
   int64_t offset = 0;       ///< of the first byte in the file
   int64_t bytes = 0;
+};
+
+/// Where the rows of a uint8 dataset lie in the file: side by side, or each deflated in a chunk of
+/// its own. All places are inside the file.
+struct Hdf5Rows {
+  struct Chunk {
+    int64_t offset = 0, bytes = 0;
+  };
+  int64_t count = 0, row_bytes = 0;
+  int64_t offset = 0;         ///< of the first row, without chunks
+  std::vector<Chunk> chunks;  ///< one a row, or none
 };
 
 /// An open file descriptor that reads at offsets, from any thread.
@@ -92,6 +109,8 @@ class Hdf5Reader {
   /// The place of dataset /`name`, which must have this type and this shape; -1 in `shape` allows
   /// any extent.
   Hdf5Array array(const std::string& name, Hdf5Type type, const std::vector<int64_t>& shape) const;
+  /// The places of the rows of the uint8 dataset /`name`, which must have exactly this shape.
+  Hdf5Rows rows(const std::string& name, const std::vector<int64_t>& shape) const;
   /// The elements of a kText array, without their padding.
   std::vector<std::string> read_texts(const Hdf5Array& array) const;
   /// Read all of an array.
@@ -109,5 +128,9 @@ class Hdf5Reader {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// One row, inflated where it is deflated; never more than `rows.row_bytes`. InputError when the
+/// file ends before, or when the chunk does not inflate to exactly one row. From any thread.
+std::vector<uint8_t> read_row(const PositionedFile& file, const Hdf5Rows& rows, int64_t index);
 
 }  // namespace limewash::data

@@ -1,19 +1,24 @@
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
+#include "data/deflate.h"
 #include "data/hdf5_file.h"
 #include "data/hdf5_handles.h"
+#include "data/pixel_memory.h"
 
 namespace limewash::data {
 namespace {
 
 constexpr size_t kMaxAttributeBytes = 1 << 16;
 constexpr int kMaxDimensions = 8;
+/// Deflate can't reach 1,032 : 1; a smaller chunk that claims to hold a row is damaged or hostile.
+constexpr int64_t kHighestDeflateRatio = 1100;
 
 std::string name_of(Hdf5Type type) {
   switch (type) {
@@ -133,6 +138,74 @@ struct Hdf5Reader::Impl {
       hdf5_failed(path, "cannot read attribute " + name);
     return bytes;
   }
+
+  std::string place(const std::string& name) const {
+    return path.string() + ": dataset /" + name;
+  }
+
+  struct OpenDataset {
+    Hdf5Handle dataset, type, settings;
+    std::vector<int64_t> shape;
+  };
+
+  /// Open a dataset of this file and check its type and shape.
+  OpenDataset open(const std::string& name,
+                   Hdf5Type type,
+                   const std::vector<int64_t>& expected) const {
+    if (H5Lexists(file, name.c_str(), H5P_DEFAULT) < 0)
+      hdf5_failed(path, "cannot look up dataset /" + name);
+    H5L_info_t link{};
+    // A link into another file would make offsets of that file pass for offsets of this one.
+    if (H5Lget_info(file, name.c_str(), &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD)
+      throw InputError(place(name) + " is missing");
+    Hdf5Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
+    if (dataset < 0) hdf5_failed(path, "cannot open dataset /" + name);
+    Hdf5Handle stored(H5Dget_type(dataset), H5Tclose);
+    Hdf5Handle settings(H5Dget_create_plist(dataset), H5Pclose);
+    if (!fits(stored, type)) throw InputError(place(name) + " is not of type " + name_of(type));
+    if (H5Pget_external_count(settings) != 0)
+      throw InputError(place(name) + " is not stored in this file");
+    const Hdf5Handle space(H5Dget_space(dataset), H5Sclose);
+    const int dimensions = H5Sget_simple_extent_ndims(space);
+    if (dimensions < 1 || dimensions > kMaxDimensions)
+      throw InputError(place(name) + " has no usable shape");
+    std::vector<hsize_t> extents(static_cast<size_t>(dimensions));
+    H5Sget_simple_extent_dims(space, extents.data(), nullptr);
+    std::vector<int64_t> shape(extents.begin(), extents.end());
+    bool agrees = shape.size() == expected.size();
+    for (size_t i = 0; agrees && i < shape.size(); ++i)
+      agrees = shape[i] >= 0 && (expected[i] < 0 || shape[i] == expected[i]);
+    if (!agrees)
+      throw InputError(place(name) + " has shape " + shape_text(shape) + ", expected " +
+                       shape_text(expected));
+    return {std::move(dataset), std::move(stored), std::move(settings), std::move(shape)};
+  }
+
+  /// `offset`, when `bytes` from there on are inside the file.
+  int64_t inside(const std::string& name, haddr_t offset, int64_t bytes) const {
+    const auto file_size = static_cast<uint64_t>(numbers.size());
+    if (offset == HADDR_UNDEF || offset > file_size ||
+        static_cast<uint64_t>(bytes) > file_size - offset)
+      throw InputError(place(name) + " reaches beyond the end of the file: truncated or damaged");
+    return static_cast<int64_t>(offset);
+  }
+
+  /// One row a chunk, and deflate alone: what read_row understands.
+  void check_chunking(const std::string& name, const OpenDataset& opened) const {
+    std::vector<hsize_t> chunk(opened.shape.size());
+    const int dimensions =
+        H5Pget_chunk(opened.settings, static_cast<int>(chunk.size()), chunk.data());
+    bool one_row = dimensions == static_cast<int>(chunk.size()) && chunk[0] == 1;
+    for (size_t i = 1; one_row && i < chunk.size(); ++i)
+      one_row = chunk[i] == static_cast<hsize_t>(opened.shape[i]);
+    if (!one_row) throw InputError(place(name) + " is not stored in chunks of one row");
+    unsigned flags = 0;
+    size_t values = 0;
+    if (H5Pget_nfilters(opened.settings) != 1 ||
+        H5Pget_filter2(opened.settings, 0, &flags, &values, nullptr, 0, nullptr, nullptr) !=
+            H5Z_FILTER_DEFLATE)
+      throw InputError(place(name) + " has chunks of another filter than gzip alone");
+  }
 };
 
 Hdf5Reader::Hdf5Reader(std::filesystem::path path) {
@@ -185,45 +258,64 @@ Hdf5Array Hdf5Reader::array(const std::string& name,
                             Hdf5Type type,
                             const std::vector<int64_t>& shape) const {
   const Hdf5Session session;
-  const std::string place = impl_->path.string() + ": dataset /" + name;
-  H5L_info_t link{};
-  // A link into another file would make offsets of that file pass for offsets of this one.
-  if (H5Lget_info(impl_->file, name.c_str(), &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD)
-    throw InputError(place + " is missing");
-  const Hdf5Handle dataset(H5Dopen2(impl_->file, name.c_str(), H5P_DEFAULT), H5Dclose);
-  if (dataset < 0) hdf5_failed(impl_->path, "cannot open dataset /" + name);
-  const Hdf5Handle stored(H5Dget_type(dataset), H5Tclose);
-  const Hdf5Handle space(H5Dget_space(dataset), H5Sclose);
-  const Hdf5Handle settings(H5Dget_create_plist(dataset), H5Pclose);
-  if (!fits(stored, type)) throw InputError(place + " is not of type " + name_of(type));
-  if (H5Pget_layout(settings) != H5D_CONTIGUOUS || H5Pget_external_count(settings) != 0)
-    throw InputError(place + " is not stored contiguously in this file");
-
-  const int dimensions = H5Sget_simple_extent_ndims(space);
-  if (dimensions < 1 || dimensions > kMaxDimensions)
-    throw InputError(place + " has no usable shape");
-  std::vector<hsize_t> extents(static_cast<size_t>(dimensions));
-  H5Sget_simple_extent_dims(space, extents.data(), nullptr);
-  Hdf5Array array{type, {extents.begin(), extents.end()}, 0, 0, 0};
-  bool agrees = array.shape.size() == shape.size();
-  for (size_t i = 0; agrees && i < shape.size(); ++i)
-    agrees = array.shape[i] >= 0 && (shape[i] < 0 || array.shape[i] == shape[i]);
-  if (!agrees)
-    throw InputError(place + " has shape " + shape_text(array.shape) + ", expected " +
-                     shape_text(shape));
-
-  array.text_length = type == Hdf5Type::kText ? static_cast<int64_t>(H5Tget_size(stored)) : 0;
+  const Impl::OpenDataset opened = impl_->open(name, type, shape);
+  if (H5Pget_layout(opened.settings) != H5D_CONTIGUOUS)
+    throw InputError(impl_->place(name) + " is not stored contiguously in this file");
+  Hdf5Array array{type, opened.shape, 0, 0, 0};
+  array.text_length = type == Hdf5Type::kText ? static_cast<int64_t>(H5Tget_size(opened.type)) : 0;
   array.bytes = type == Hdf5Type::kText ? array.text_length : hdf5_type_size(type);
   bool overflow = false;
   for (const int64_t extent : array.shape)
     overflow = __builtin_mul_overflow(array.bytes, extent, &array.bytes) || overflow;
-  const haddr_t offset = H5Dget_offset(dataset);
-  const auto file_size = static_cast<uint64_t>(impl_->numbers.size());
-  if (overflow || offset == HADDR_UNDEF || offset > file_size ||
-      static_cast<uint64_t>(array.bytes) > file_size - offset)
-    throw InputError(place + " reaches beyond the end of the file: truncated or damaged");
-  array.offset = static_cast<int64_t>(offset);
+  array.offset =
+      impl_->inside(name, H5Dget_offset(opened.dataset), overflow ? INT64_MAX : array.bytes);
   return array;
+}
+
+Hdf5Rows Hdf5Reader::rows(const std::string& name, const std::vector<int64_t>& shape) const {
+  const Hdf5Session session;
+  const Impl::OpenDataset opened = impl_->open(name, Hdf5Type::kUint8, shape);
+  Hdf5Rows rows{shape[0], 1, 0, {}};
+  for (size_t i = 1; i < shape.size(); ++i)
+    if (__builtin_mul_overflow(rows.row_bytes, shape[i], &rows.row_bytes))
+      throw InputError(impl_->place(name) + " has rows of impossible size");
+  if (H5Pget_layout(opened.settings) != H5D_CHUNKED) {
+    rows.offset = array(name, Hdf5Type::kUint8, shape).offset;
+    return rows;
+  }
+  impl_->check_chunking(name, opened);
+  std::vector<hsize_t> start(shape.size(), 0);
+  for (int64_t row = 0; row < rows.count; ++row) {
+    start[0] = static_cast<hsize_t>(row);
+    unsigned skipped_filters = 0;
+    haddr_t offset = HADDR_UNDEF;
+    hsize_t bytes = 0;
+    if (H5Dget_chunk_info_by_coord(
+            opened.dataset, start.data(), &skipped_filters, &offset, &bytes) < 0)
+      hdf5_failed(impl_->path, "cannot find row " + std::to_string(row) + " of dataset /" + name);
+    if (skipped_filters != 0 || bytes == 0 || bytes > INT64_MAX)
+      throw InputError(impl_->place(name) + " lacks row " + std::to_string(row));
+    const auto size = static_cast<int64_t>(bytes);
+    if (size > rows.row_bytes + rows.row_bytes / 64 + 1024 ||
+        rows.row_bytes / kHighestDeflateRatio > size)
+      throw InputError(impl_->place(name) + " has a chunk of impossible size for row " +
+                       std::to_string(row));
+    rows.chunks.push_back({impl_->inside(name, offset, size), size});
+  }
+  return rows;
+}
+
+std::vector<uint8_t> read_row(const PositionedFile& file, const Hdf5Rows& rows, int64_t index) {
+  std::vector<uint8_t> row = take_pixel_memory(static_cast<size_t>(rows.row_bytes));
+  if (rows.chunks.empty()) {
+    file.read(rows.offset + index * rows.row_bytes, rows.row_bytes, row.data());
+    return row;
+  }
+  const Hdf5Rows::Chunk& chunk = rows.chunks.at(static_cast<size_t>(index));
+  std::vector<uint8_t> deflated(static_cast<size_t>(chunk.bytes));
+  file.read(chunk.offset, chunk.bytes, deflated.data());
+  inflate_bytes(deflated, row);
+  return row;
 }
 
 std::vector<std::string> Hdf5Reader::read_texts(const Hdf5Array& array) const {

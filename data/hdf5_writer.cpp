@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 
+#include "data/deflate.h"
 #include "data/hdf5_file.h"
 #include "data/hdf5_handles.h"
 #include "runtime/files.h"
@@ -54,6 +55,9 @@ std::string padded(const std::vector<std::string>& values, size_t& length) {
 }  // namespace
 
 Hdf5Session::Hdf5Session() : lock_(library_mutex()) {
+  // After a failed write (disk full), the library would try to finish the file at the program's end
+  // and crash. What we open, we close ourselves.
+  [[maybe_unused]] static const herr_t at_exit = H5dont_atexit();
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
@@ -105,6 +109,24 @@ struct Hdf5Writer::Impl {
     H5Pset_obj_track_times(settings, false);
     H5Pset_layout(settings, H5D_CONTIGUOUS);
     H5Pset_alloc_time(settings, H5D_ALLOC_TIME_EARLY);
+    H5Pset_fill_time(settings, H5D_FILL_TIME_NEVER);
+    Hdf5Handle created(
+        H5Dcreate2(file, name.c_str(), type, space, H5P_DEFAULT, settings, H5P_DEFAULT), H5Dclose);
+    if (created < 0) hdf5_failed(path, "cannot create dataset /" + name);
+    datasets.emplace(name, std::move(created));
+  }
+
+  void create_deflated(const std::string& name, const std::vector<int64_t>& shape) {
+    const auto sizes = extents(shape);
+    auto chunk = sizes;
+    chunk[0] = 1;
+    const Hdf5Handle type = stored_type(Hdf5Type::kUint8, 1);
+    const Hdf5Handle space(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr),
+                           H5Sclose);
+    const Hdf5Handle settings(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    H5Pset_obj_track_times(settings, false);
+    H5Pset_chunk(settings, static_cast<int>(chunk.size()), chunk.data());
+    H5Pset_deflate(settings, kDeflateLevel);
     H5Pset_fill_time(settings, H5D_FILL_TIME_NEVER);
     Hdf5Handle created(
         H5Dcreate2(file, name.c_str(), type, space, H5P_DEFAULT, settings, H5P_DEFAULT), H5Dclose);
@@ -192,6 +214,23 @@ void Hdf5Writer::write_row(const std::string& name, int64_t row, const void* val
   const Hdf5Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr),
                           H5Sclose);
   if (H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, values) < 0)
+    hdf5_failed(impl_->path, "cannot write row " + std::to_string(row) + " of dataset /" + name);
+}
+
+void Hdf5Writer::declare_deflated(const std::string& name, const std::vector<int64_t>& shape) {
+  const Hdf5Session session;
+  impl_->create_deflated(name, shape);
+}
+
+void Hdf5Writer::write_chunk(const std::string& name,
+                             int64_t row,
+                             std::span<const uint8_t> deflated) {
+  const Hdf5Session session;
+  const Hdf5Handle& dataset = impl_->datasets.at(name);
+  const Hdf5Handle space(H5Dget_space(dataset), H5Sclose);
+  std::vector<hsize_t> start(static_cast<size_t>(H5Sget_simple_extent_ndims(space)), 0);
+  start[0] = static_cast<hsize_t>(row);
+  if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, start.data(), deflated.size(), deflated.data()) < 0)
     hdf5_failed(impl_->path, "cannot write row " + std::to_string(row) + " of dataset /" + name);
 }
 

@@ -8,7 +8,10 @@
 #include <system_error>
 #include <unistd.h>
 
+#include "data/foreign_format.h"
 #include "data/image_codec.h"
+#include "data/mask_decoding.h"
+#include "data/upright.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 
@@ -17,50 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMaxFileBytes = uint64_t{512} << 20;
-constexpr uint8_t kWhite = 255, kBlack = 0;
-
-/// Turn stored pixels upright, as EXIF 2.3 numbers the orientations.
-Image upright(DecodedImage decoded) {
-  const int orientation = decoded.orientation;
-  if (orientation <= 1 || orientation > 8) return std::move(decoded.image);
-  const Image& stored = decoded.image;
-  const bool swaps = orientation >= 5;
-  Image image;
-  image.height = swaps ? stored.width : stored.height;
-  image.width = swaps ? stored.height : stored.width;
-  image.pixels.resize(stored.pixels.size());
-  for (int64_t y = 0; y < image.height; ++y) {
-    for (int64_t x = 0; x < image.width; ++x) {
-      int64_t row = swaps ? x : y, column = swaps ? y : x;
-      if (orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8) {
-        if (swaps) {
-          column = stored.width - 1 - column;
-        } else {
-          row = stored.height - 1 - row;
-        }
-      }
-      if (orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7) {
-        if (swaps) {
-          row = stored.height - 1 - row;
-        } else {
-          column = stored.width - 1 - column;
-        }
-      }
-      const uint8_t* from = &stored.pixels[static_cast<size_t>((row * stored.width + column) * 3)];
-      std::copy_n(from, 3, &image.pixels[static_cast<size_t>((y * image.width + x) * 3)]);
-    }
-  }
-  return image;
-}
-
-Image decode(std::string_view bytes, const std::string& name, uint8_t background) {
-  using namespace std::literals;
-  if (bytes.empty()) throw InputError(name + ": the file is empty");
-  if (bytes.starts_with("\x89PNG"sv)) return upright(decode_png(bytes, name, background));
-  if (bytes.starts_with("\xff\xd8"sv)) return upright(decode_jpeg(bytes, name));
-  throw InputError(name + ": is neither PNG nor JPEG");
-}
+constexpr uint8_t kWhite = 255;
 
 std::string encode(
     const uint8_t* pixels, int64_t width, int64_t height, png_uint_32 format, int channels) {
@@ -117,23 +77,54 @@ int exif_orientation(std::string_view tiff) {
   return 1;
 }
 
+ImageFormat format_of(std::string_view bytes, const std::string& name) {
+  using namespace std::literals;
+  if (bytes.empty()) throw InputError(name + ": the file is empty");
+  if (bytes.starts_with("\x89PNG"sv)) return ImageFormat::kPng;
+  if (bytes.starts_with("\xff\xd8"sv)) return ImageFormat::kJpeg;
+  if (bytes.starts_with("RIFF"sv) && (bytes.size() < 12 || bytes.substr(8, 4) == "WEBP"sv))
+    return ImageFormat::kWebp;
+  for (const std::string_view start : {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv})
+    if (bytes.starts_with(start)) return ImageFormat::kTiff;
+  throw InputError(name + ": " + describe_foreign(bytes));
+}
+
+std::vector<uint8_t> flatten_alpha(const std::vector<uint8_t>& rgba, uint8_t background) {
+  std::vector<uint8_t> rgb(rgba.size() / 4 * 3);
+  for (size_t i = 0; i < rgba.size() / 4; ++i) {
+    const unsigned alpha = rgba[4 * i + 3];
+    for (size_t c = 0; c < 3; ++c)
+      rgb[3 * i + c] =
+          static_cast<uint8_t>((rgba[4 * i + c] * alpha + background * (255 - alpha) + 127) / 255);
+  }
+  return rgb;
+}
+
+Image decode_upright(std::string_view bytes, const std::string& name, uint8_t background) {
+  const auto decode = [&] {
+    switch (format_of(bytes, name)) {
+      case ImageFormat::kPng:
+        return decode_png(bytes, name, background);
+      case ImageFormat::kWebp:
+        return decode_webp(bytes, name, background);
+      case ImageFormat::kTiff:
+        return decode_tiff(bytes, name, background);
+      default:
+        return decode_jpeg(bytes, name);
+    }
+  };
+  DecodedImage decoded = decode();
+  Image& image = decoded.image;
+  turn_upright(image.pixels, image.height, image.width, 3, decoded.orientation);
+  return std::move(image);
+}
+
 Image decode_image(std::string_view bytes, const std::string& name) {
-  return decode(bytes, name, kWhite);
+  return decode_upright(bytes, name, kWhite);
 }
 
 Mask decode_mask(std::string_view bytes, const std::string& name) {
-  const Image image = decode(bytes, name, kBlack);
-  Mask mask{image.height, image.width, {}};
-  mask.pixels.resize(image.pixels.size() / 3);
-  for (size_t i = 0; i < mask.pixels.size(); ++i) {
-    const uint8_t* rgb = &image.pixels[3 * i];
-    mask.pixels[i] =
-        static_cast<uint8_t>((299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] + 500) / 1000);
-  }
-  const uint8_t largest = *std::max_element(mask.pixels.begin(), mask.pixels.end());
-  const int threshold = largest == 1 ? 0 : 127;
-  for (uint8_t& value : mask.pixels) value = value > threshold ? 255 : 0;
-  return mask;
+  return decode_mask(bytes, name, MaskRule{});
 }
 
 Image read_image(const fs::path& path) {
@@ -141,7 +132,7 @@ Image read_image(const fs::path& path) {
 }
 
 Mask read_mask(const fs::path& path) {
-  return decode_mask(read_file(path, kMaxFileBytes), path.string());
+  return read_mask(path, MaskRule{});
 }
 
 std::string encode_png(const Image& image) {

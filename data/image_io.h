@@ -14,14 +14,18 @@ namespace limewash::data {
 /// More than this many pixels are refused by the file's header, before memory is asked for.
 constexpr int64_t kMaxImagePixels = 100'000'000;
 
-/// A PNG or JPEG as 8-bit sRGB: grey, palette, 16-bit and CMYK are converted, transparency is laid
-/// over white, EXIF orientation is applied; embedded colour profiles are not. Throws InputError
-/// naming the file and what is wrong: missing, a folder, neither format, too large, truncated,
+/// Larger files are not read.
+constexpr uint64_t kMaxFileBytes = uint64_t{512} << 20;
+
+/// A PNG, JPEG, WebP or TIFF (its first page) as 8-bit sRGB: grey, palette, 16-bit and CMYK are
+/// converted, transparency is laid over white, EXIF orientation is applied; embedded colour
+/// profiles are not. The format is known by the content, not by the name. Throws InputError naming
+/// the file and what is wrong: missing, a folder, another format, animated, too large, truncated,
 /// corrupt.
 Image read_image(const std::filesystem::path& path);
 
-/// A mask from a PNG or JPEG: white (above half) is wall. Transparency counts as black; an image
-/// whose largest value is 1 is taken as 0/1. Throws as read_image.
+/// A mask: white (above half) is wall. Transparency counts as black; an image whose largest value
+/// is 1 is taken as 0/1. Throws as read_image. data/mask_decoding.h has other rules.
 Mask read_mask(const std::filesystem::path& path);
 
 /// The same from bytes; `name` stands for the file in messages.

@@ -2,17 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <optional>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
-#include "data/hash.h"
+#include "data/disk_space.h"
+#include "data/latent_cache_plan.h"
 #include "data/latent_piece.h"
-#include "runtime/config.h"
 #include "runtime/error.h"
-#include "runtime/files.h"
 #include "runtime/progress.h"
 #include "runtime/stop_signal.h"
 
@@ -21,137 +18,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A cache below this is kept in memory, verified once; a larger one is read sample by sample.
-constexpr int64_t kMaxBytesInMemory = int64_t{2} << 30;
-
 constexpr const char* kStopped = "stopped";
 
-LatentShape shape_of(const Dataset& dataset,
-                     const LatentCacheOptions& options,
-                     const Encoders& encoders) {
-  const int64_t scale = encoders.downscale;
-  if (scale < 1 || dataset.height() % scale != 0 || dataset.width() % scale != 0)
-    throw InputError(dataset.folder().string() + ": its samples of " +
-                     std::to_string(dataset.width()) + "x" + std::to_string(dataset.height()) +
-                     " pixels are no multiple of the encoder's " + std::to_string(scale));
-  if (options.recolorings < 1)
-    throw ConfigError("data.recolorings: " + std::to_string(options.recolorings) +
-                      ", expected at least 1");
-  return {options.recolorings,
-          encoders.latent_channels,
-          dataset.height() / scale,
-          dataset.width() / scale,
-          encoders.embedding_shape};
-}
+/// Pieces beyond these are opened for each read, so that a large cache does not use up the
+/// process's descriptors.
+constexpr size_t kMaxOpenPieces = 256;
 
-/// Hex over everything that shapes the numbers.
-std::string fingerprint_of(const Dataset& dataset,
-                           const LatentCacheOptions& options,
-                           const Encoders& encoders) {
-  Hasher hasher;
-  const int64_t numbers[] = {kLatentCacheVersion,
-                             kSamplesOfPiece,
-                             options.recolorings,
-                             static_cast<int64_t>(options.seed),
-                             encoders.latent_channels,
-                             encoders.downscale,
-                             encoders.swatch_size};
-  hasher.values(std::span<const int64_t>(numbers));
-  hasher.values(std::span<const int64_t>(encoders.embedding_shape));
-  hasher.text(encoders.embedding_kind);
-  hasher.text(dataset.fingerprint());
-  hasher.text(encoders.fingerprint);
-  for (const auto& [key, value] : config::flatten(options.reference)) {
-    hasher.text(key);
-    hasher.text(value);
-  }
-  return hasher.hex();
-}
-
-/// The pieces of one cache on disk.
-struct Pieces {
-  fs::path folder;
-  std::string fingerprint;
-  LatentShape shape;
-  int64_t samples;
-
-  int64_t count() const {
-    return (samples + kSamplesOfPiece - 1) / kSamplesOfPiece;
-  }
-  int64_t first(int64_t piece) const {
-    return piece * kSamplesOfPiece;
-  }
-  int64_t size(int64_t piece) const {
-    return std::min(kSamplesOfPiece, samples - first(piece));
-  }
-  bool in_memory() const {
-    return samples * shape.values() * static_cast<int64_t>(sizeof(float)) < kMaxBytesInMemory;
-  }
-  fs::path path(int64_t piece) const {
-    char name[32];
-    std::snprintf(name, sizeof(name), "piece-%05lld.h5", static_cast<long long>(piece));
-    return folder / name;
-  }
-  LatentPieceFile open(int64_t piece) const {
-    return {path(piece), fingerprint, shape, first(piece), size(piece)};
-  }
-  /// Whether a piece is there, whole and of this cache.
-  bool usable(int64_t piece) const {
-    std::error_code ignored;
-    if (!fs::exists(path(piece), ignored)) return false;
-    try {
-      const LatentPieceFile file = open(piece);
-      if (in_memory()) file.read();
-      return true;
-    } catch (const InputError& error) {
-      spdlog::warn("{}; making it again", error.what());
-      return false;
-    }
-  }
-};
-
-/// Remove what builders that were killed have left of a piece; a living one's file is younger.
-void remove_leftovers(const fs::path& piece) {
+/// Remove what builders that were killed have left; a living one's files are younger.
+void remove_leftovers(const fs::path& folder) {
   std::error_code error;
   const auto now = fs::file_time_type::clock::now();
-  for (const auto& entry : fs::directory_iterator(piece.parent_path(), error))
-    if (entry.path().filename().string().starts_with(piece.filename().string() + ".tmp-") &&
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (entry.path().filename().string().find(".h5.tmp-") != std::string::npos &&
         entry.last_write_time(error) < now - std::chrono::hours(1))
       fs::remove(entry.path(), error);
 }
 
-/// Encode this rank's share of the missing pieces. Returns early on a stop request.
-void build_share(const Pieces& pieces,
-                 const Dataset& dataset,
-                 const LatentCacheOptions& options,
-                 const Encoders& encoders,
-                 const Communicator& communicator) {
-  std::vector<int64_t> missing;
-  int64_t samples = 0;
-  for (int64_t piece = communicator.rank(); piece < pieces.count(); piece += communicator.size())
-    if (!pieces.usable(piece)) {
-      missing.push_back(piece);
-      samples += pieces.size(piece);
-    }
-  if (missing.empty()) return;
-  std::error_code error;
-  fs::create_directories(pieces.folder, error);
-  if (error) throw InputError(pieces.folder.string() + ": cannot be made: " + error.message());
-  Progress progress("encode", samples, "photos", communicator.rank() == 0);
-  for (const int64_t piece : missing) {
-    if (stop_requested()) return;
-    remove_leftovers(pieces.path(piece));
-    write_piece(
-        pieces.path(piece),
-        pieces.fingerprint,
-        encode_piece(
-            dataset, options, encoders, pieces.shape, pieces.first(piece), pieces.size(piece)));
-    progress.advance(pieces.size(piece));
-  }
-}
-
-/// What all ranks learn of each other when their shares are done: the first error, or that one was
-/// stopped. The only collective, so no rank waits in one while others encode more than their share.
+/// What all ranks learn of each other: the first error, or that one was stopped.
 bool agree(Communicator& communicator, const std::string& own_outcome) {
   bool stopped = false;
   std::string failure;
@@ -165,82 +48,202 @@ bool agree(Communicator& communicator, const std::string& own_outcome) {
   return !stopped;
 }
 
+/// Run `work` and agree on how it ended. The others must hear of an error: they would wait for
+/// ever.
+template <class Work>
+bool run_and_agree(Communicator& communicator, const Work& work) {
+  std::string outcome;
+  try {
+    work();
+    if (stop_requested()) outcome = kStopped;
+  } catch (const std::exception& error) {
+    outcome = error.what();
+  }
+  return agree(communicator, outcome);
+}
+
+/// Whether the disk holds what is missing. Before anyone encodes, so nobody waits for it.
+void check_disk(const LatentCachePlan& plan) {
+  const int64_t missing = plan.missing_bytes();
+  if (missing == 0) return;
+  std::error_code error;
+  fs::create_directories(plan.folder(), error);
+  if (error) throw InputError(plan.folder().string() + ": cannot be made: " + error.message());
+  remove_leftovers(plan.folder());
+  require_disk_space(plan.folder(), missing, "the latent cache");
+}
+
+/// Make this rank's share of the missing files. Returns early on a stop request.
+void build_share(const LatentCachePlan& plan, const Communicator& communicator) {
+  std::vector<int64_t> missing;
+  int64_t entries = 0;
+  for (int64_t file = communicator.rank(); file < plan.num_files(); file += communicator.size())
+    if (!plan.usable(file)) {
+      missing.push_back(file);
+      entries += plan.entries(file);
+    }
+  if (missing.empty()) return;
+  const char* unit = plan.bank() != nullptr ? "pictures" : "photos";
+  Progress progress("encode", entries, unit, communicator.rank() == 0);
+  for (const int64_t file : missing) {
+    if (stop_requested()) return;
+    plan.make(file);
+    progress.advance(plan.entries(file));
+  }
+}
+
+/// One sample of a cache that is read from disk.
+struct ReadSample {
+  LatentPiece piece;
+  std::vector<float> embedding;  ///< of the bank
+};
+
 }  // namespace
 
 struct LatentCache::Impl {
-  LatentShape shape;
-  int64_t size = 0;
-  std::vector<LatentPiece> pieces;     ///< when all of it is in memory
-  std::vector<LatentPieceFile> files;  ///< otherwise
+  explicit Impl(const LatentCachePlan& plan)
+      : variants(plan.shape(0).variants),
+        recolorings(plan.shape(0).recolorings),
+        bank_size(plan.bank() != nullptr ? plan.bank()->size() : 0) {}
+
+  struct Place {
+    uint32_t piece = 0;
+    int32_t row = 0;
+  };
+  int64_t variants, recolorings, bank_size;
+  std::vector<int64_t> embedding_shape;
+  std::vector<Place> places;                       ///< by index into the dataset
+  std::vector<std::pair<int64_t, int64_t>> sizes;  ///< latent height and width of each piece
+  std::vector<LatentPieceFile> files;
+  std::vector<LatentPiece> pieces;  ///< when all of it is in memory
+  std::vector<SwatchFile> swatch_files;
+  std::vector<float> swatches;  ///< when all of it is in memory
   std::vector<float> latent_to_rgb;
+
+  const Place& place(int64_t index, int64_t variant) const {
+    if (index < 0 || index >= static_cast<int64_t>(places.size()) || variant < 0 ||
+        variant >= variants)
+      throw InputError("the latent cache has no variant " + std::to_string(variant) +
+                       " of sample " + std::to_string(index));
+    return places[static_cast<size_t>(index)];
+  }
+
+  int64_t checked_swatch(uint64_t swatch) const {
+    if (swatch >= static_cast<uint64_t>(bank_size))
+      throw InputError("the latent cache asks for swatch " + std::to_string(swatch) +
+                       " of a bank of " + std::to_string(bank_size));
+    return static_cast<int64_t>(swatch);
+  }
+
+  CachedSample from_memory(const Place& place, int64_t k, int64_t variant) const {
+    const LatentPiece& piece = pieces[place.piece];
+    CachedSample sample = piece.view(place.row, k, variant);
+    if (bank_size > 0) {
+      const auto row = static_cast<size_t>(
+          checked_swatch(piece.swatch[static_cast<size_t>(place.row * recolorings + k)]));
+      const size_t values = swatches.size() / static_cast<size_t>(bank_size);
+      sample.embedding = std::span<const float>(swatches).subspan(row * values, values);
+    }
+    return sample;
+  }
+
+  CachedSample from_disk(const Place& place, int64_t k, int64_t variant) const {
+    const auto owned = std::make_shared<ReadSample>(
+        ReadSample{files[place.piece].read(place.row, k, variant), {}});
+    CachedSample sample = owned->piece.view(0, 0, 0);
+    if (bank_size > 0) {
+      const int64_t swatch = checked_swatch(owned->piece.swatch.front());
+      owned->embedding = swatch_files[static_cast<size_t>(swatch / kSwatchesOfFile)].read(
+          swatch % kSwatchesOfFile);
+      sample.embedding = owned->embedding;
+    }
+    sample.owner = owned;
+    return sample;
+  }
 };
 
-LatentCache::LatentCache() : impl_(std::make_unique<Impl>()) {}
+LatentCache::LatentCache() = default;
 LatentCache::~LatentCache() = default;
 
 std::unique_ptr<LatentCache> LatentCache::open(const Dataset& dataset,
                                                const LatentCacheOptions& options,
                                                const Encoders& encoders,
                                                Communicator& communicator) {
-  Pieces pieces{{},
-                fingerprint_of(dataset, options, encoders),
-                shape_of(dataset, options, encoders),
-                dataset.size()};
-  pieces.folder = dataset.folder() / ("cache-" + pieces.fingerprint);
-  std::string outcome;
-  try {
-    build_share(pieces, dataset, options, encoders, communicator);
-    if (stop_requested()) outcome = kStopped;
-  } catch (const std::exception& error) {
-    // The others must hear of it: they would wait for ever.
-    outcome = error.what();
-  }
-  if (!agree(communicator, outcome)) return nullptr;
+  const LatentCachePlan plan(dataset, options, encoders);
+  const auto check = [&] {
+    if (communicator.rank() == 0) check_disk(plan);
+  };
+  if (!run_and_agree(communicator, check)) return nullptr;
+  // No rank waits for another before its own share is done.
+  if (!run_and_agree(communicator, [&] { build_share(plan, communicator); })) return nullptr;
 
   std::unique_ptr<LatentCache> cache(new LatentCache());
+  cache->impl_ = std::make_unique<Impl>(plan);
   Impl& impl = *cache->impl_;
-  impl.shape = pieces.shape;
-  impl.size = pieces.samples;
-  AffineFit fit(pieces.shape.channels);
-  for (int64_t piece = 0; piece < pieces.count(); ++piece) {
-    LatentPieceFile file = pieces.open(piece);
-    fit.add(file.fit());
-    if (pieces.in_memory())
-      impl.pieces.push_back(file.read());
-    else
-      impl.files.push_back(std::move(file));
+  impl.embedding_shape = encoders.embedding_shape;
+  const bool in_memory = plan.in_memory();
+  AffineFit fit(encoders.latent_channels);
+  for (const LatentCachePlan::Piece& piece : plan.pieces()) {
+    impl.files.push_back(plan.open(piece, !in_memory && impl.files.size() < kMaxOpenPieces));
+    fit.add(impl.files.back().fit());
+    impl.sizes.emplace_back(plan.shape(piece.bucket).height, plan.shape(piece.bucket).width);
+    if (in_memory) impl.pieces.push_back(impl.files.back().read());
+  }
+  for (int64_t file = 0; file < plan.swatch_files(); ++file) {
+    impl.swatch_files.push_back(plan.open_swatches(file));
+    if (!in_memory) continue;
+    const std::vector<float> own = impl.swatch_files.back().read();
+    impl.swatches.insert(impl.swatches.end(), own.begin(), own.end());
+  }
+  impl.places.resize(static_cast<size_t>(dataset.size()));
+  for (size_t p = 0; p < plan.pieces().size(); ++p) {
+    const LatentCachePlan::Piece& piece = plan.pieces()[p];
+    const auto& samples = dataset.buckets()[piece.bucket].samples;
+    for (int64_t row = 0; row < piece.count; ++row)
+      impl.places[static_cast<size_t>(samples[static_cast<size_t>(piece.first + row)])] = {
+          static_cast<uint32_t>(p), static_cast<int32_t>(row)};
   }
   impl.latent_to_rgb = fit.solve();
   return cache;
 }
 
 int64_t LatentCache::size() const {
-  return impl_->size;
+  return static_cast<int64_t>(impl_->places.size());
 }
 
-int64_t LatentCache::latent_height() const {
-  return impl_->shape.height;
+int64_t LatentCache::variants() const {
+  return impl_->variants;
 }
 
-int64_t LatentCache::latent_width() const {
-  return impl_->shape.width;
+int64_t LatentCache::latent_height(int64_t index) const {
+  return impl_->sizes[impl_->place(index, 0).piece].first;
+}
+
+int64_t LatentCache::latent_width(int64_t index) const {
+  return impl_->sizes[impl_->place(index, 0).piece].second;
 }
 
 const std::vector<int64_t>& LatentCache::embedding_shape() const {
-  return impl_->shape.embedding_shape;
+  return impl_->embedding_shape;
 }
 
-CachedSample LatentCache::sample(int64_t index, int64_t k) const {
-  if (index < 0 || index >= impl_->size || k < 0 || k >= impl_->shape.recolorings)
+CachedSample LatentCache::sample(int64_t index, int64_t k, int64_t variant) const {
+  const Impl::Place& place = impl_->place(index, variant);
+  if (k < 0 || k >= impl_->recolorings)
     throw InputError("the latent cache has no reference " + std::to_string(k) + " of sample " +
                      std::to_string(index));
-  const auto piece = static_cast<size_t>(index / kSamplesOfPiece);
-  const int64_t place = index % kSamplesOfPiece;
-  if (impl_->files.empty()) return impl_->pieces[piece].view(place, k);
-  const auto owned = std::make_shared<const LatentPiece>(impl_->files[piece].read(place, k));
-  CachedSample sample = owned->view(0, 0);
-  sample.owner = owned;
-  return sample;
+  if (!impl_->pieces.empty()) return impl_->from_memory(place, k, variant);
+  return impl_->from_disk(place, k, variant);
+}
+
+double LatentCache::hole_area(int64_t index, int64_t variant) const {
+  const Impl::Place& place = impl_->place(index, variant);
+  return impl_->files[place.piece].areas(place.row, variant).hole;
+}
+
+double LatentCache::core_area(int64_t index, int64_t variant) const {
+  const Impl::Place& place = impl_->place(index, variant);
+  return impl_->files[place.piece].areas(place.row, variant).core;
 }
 
 const std::vector<float>& LatentCache::latent_to_rgb() const {

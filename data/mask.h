@@ -1,10 +1,9 @@
 #pragma once
-// The wall mask: its eroded core, its share of the photo, and the colour of the wall under it.
+// The wall mask: its eroded core and its share of the photo.
 
 #include <cstdint>
-#include <optional>
 
-#include "data/color.h"
+#include "data/crop_scale.h"
 #include "data/image.h"
 
 namespace limewash::data {
@@ -13,13 +12,15 @@ namespace limewash::data {
 /// counts as wall: a wall that leaves the frame is not eroded there. `kernel` is odd.
 Mask erode(const Mask& mask, int64_t kernel, int64_t iterations);
 
+/// `part` of what the above gives, without the work outside of it.
+Mask erode(const Mask& mask, int64_t kernel, int64_t iterations, const Rectangle& part);
+
+/// The number of wall pixels.
+int64_t count_wall(const Mask& mask);
+/// The same of `count` mask values that are 0 or 255.
+int64_t count_wall(const uint8_t* values, int64_t count);
+
 /// The share of the picture that is wall, 0-1.
 double wall_share(const Mask& mask);
-
-/// The wall's apparent colour: the median of each channel over the core, as NumPy defines it (the
-/// mean of the two middle values when their number is even). Blown highlights (all channels >= 250)
-/// and deep shadow (all channels <= 10) are left out, unless more than half of the core would go:
-/// then the wall itself is that bright or dark. Empty when the core is.
-std::optional<Rgb> median_color(const Image& photo, const Mask& core);
 
 }  // namespace limewash::data

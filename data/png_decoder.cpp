@@ -62,16 +62,18 @@ DecodedImage decode_png(std::string_view bytes, const std::string& name, uint8_t
     }
   } release{png};
   check_image_size(png.width, png.height, name);
-  png.format = PNG_FORMAT_RGB;
+  const bool transparent = (png.format & PNG_FORMAT_FLAG_ALPHA) != 0;
+  png.format = transparent ? PNG_FORMAT_RGBA : PNG_FORMAT_RGB;
   // 16 bits a channel are sRGB too, not linear light.
   png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
   decoded.image.width = png.width;
   decoded.image.height = png.height;
-  decoded.image.pixels.resize(size_t{png.width} * png.height * 3);
-  const png_color behind{background, background, background};
-  if (!png_image_finish_read(&png, &behind, decoded.image.pixels.data(), 0, nullptr)) {
+  std::vector<uint8_t>& pixels = decoded.image.pixels;
+  pixels.resize(PNG_IMAGE_SIZE(png));
+  if (!png_image_finish_read(&png, nullptr, pixels.data(), 0, nullptr)) {
     throw InputError(name + ": the PNG is corrupt: " + png.message);
   }
+  if (transparent) pixels = flatten_alpha(pixels, background);
   return decoded;
 }
 

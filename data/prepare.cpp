@@ -1,22 +1,25 @@
 #include "data/prepare.h"
 
+#include <algorithm>
 #include <chrono>
-#include <memory>
+#include <iterator>
 #include <optional>
 #include <sched.h>
-#include <set>
 #include <thread>
 #include <utility>
 
-#include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
 #include <spdlog/spdlog.h>
 
+#include "data/mask_quality.h"
 #include "data/ordered_parallel.h"
 #include "data/photo_pairs.h"
 #include "data/prepare_photo.h"
+#include "data/prepare_plan.h"
+#include "data/prepare_report.h"
 #include "data/room_manifest.h"
-#include "data/shard.h"
+#include "data/shard_groups.h"
+#include "data/split.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "runtime/progress.h"
@@ -26,49 +29,18 @@ namespace limewash::data {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::ordered_json;
 
 /// Photos in work or waiting, for each worker.
 constexpr int64_t kWindow = 8;
 
-/// The options that shape the bytes, as a JSON object. Where the files lie and how many work on
-/// them does not.
-std::string shaping_configuration(const PrepareOptions& options) {
-  static const std::set<std::string> kWithoutEffect{"images", "masks", "out", "workers"};
-  ordered_json object = ordered_json::object();
-  for (const auto& [key, text] : config::flatten(options)) {
-    if (kWithoutEffect.count(key) > 0) continue;
-    const auto value = ordered_json::parse(text, nullptr, false);
-    object[key] = value.is_discarded() ? ordered_json(text) : value;
-  }
-  return object.dump();
-}
+/// Pixels that wait for their shards; more only where many groups of large samples need it.
+constexpr int64_t kMostWaiting = int64_t{2} << 30;
+constexpr int64_t kLargestSample = int64_t{4096} * 4096 * 5;
 
-/// `size: 128 there, 256 now`, of all options that differ.
-std::string difference(const std::string& before, const std::string& now) {
-  const auto left = ordered_json::parse(before), right = ordered_json::parse(now);
-  std::string text;
-  const auto add = [&](const std::string& key) {
-    const std::string there = left.contains(key) ? left[key].dump() : "absent";
-    const std::string here = right.contains(key) ? right[key].dump() : "absent";
-    if (there != here)
-      text += (text.empty() ? "" : "; ") + ("prepare." + key + ": ") + there + " there, " + here +
-              " now";
-  };
-  for (const auto& item : right.items()) add(item.key());
-  for (const auto& item : left.items())
-    if (!right.contains(item.key())) add(item.key());
-  return text;
-}
-
-/// A folder without an index must be as good as empty: nothing of others is mixed with or replaced.
-void refuse_foreign_files(const fs::path& out) {
-  for (const auto& entry : fs::directory_iterator(out)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with('.') || name.ends_with(".tmp")) continue;
-    throw InputError("prepare.out: " + out.string() + " holds " + name +
-                     ", but no index.json: it is no dataset; name an empty folder");
-  }
+int64_t most_waiting(const PrepareOptions& options) {
+  const auto groups = static_cast<int64_t>(std::size(kSplits)) *
+                      std::max<int64_t>(1, static_cast<int64_t>(options.buckets.size()));
+  return std::max(kMostWaiting, groups * kLargestSample);
 }
 
 int count_workers(int64_t workers) {
@@ -95,59 +67,60 @@ class SingleThreadedOpenCv {
   int before_;
 };
 
-std::map<std::string, int64_t> count_reasons(const std::vector<Rejection>& rejections) {
-  std::map<std::string, int64_t> counts;
-  for (const Rejection& rejection : rejections) ++counts[rejection.reason];
-  return counts;
-}
-
-void write_report(const fs::path& out, const DatasetIndex& index) {
-  ordered_json rejections = ordered_json::array();
-  for (const Rejection& one : index.rejections)
-    rejections.push_back({{"photo", one.photo}, {"reason", one.reason}, {"detail", one.detail}});
-  const ordered_json report{{"complete", index.complete},
-                            {"photos", index.photos},
-                            {"photos_done", index.photos_done},
-                            {"kept", index.samples()},
-                            {"rejected", count_reasons(index.rejections)},
-                            {"rejections", rejections}};
-  write_file_atomically(out / "report.json",
-                        report.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
-}
+/// What a worker makes of a photo.
+struct Prepared {
+  PreparedPhoto photo;
+  PackedSample packed;  ///< where the photo was not rejected
+};
 
 /// One call of prepare: the state between the photos.
 class Job {
  public:
-  Job(const PrepareOptions& options, fs::path out)
+  Job(const PrepareOptions& options, const MaskScorer& scorer, const PrepareMode& mode)
       : options_(options),
-        out_(std::move(out)),
-        pairs_(find_photo_pairs(options.images, options.masks)),
-        rooms_(options.images) {
-    open_index();
+        scorer_(scorer),
+        dry_run_(mode.dry_run),
+        out_(options.out),
+        pairs_(find_photo_pairs(options)),
+        rooms_(photos_folder(options.images)),
+        // A dry run of everything takes no notice of what an earlier call made.
+        plan_(mode.dry_run && !mode.append
+                  ? plan_anew(shaping_configuration(options), pairs_)
+                  : plan_prepare(out_, shaping_configuration(options), pairs_, mode.append)),
+        index_(plan_.index),
+        groups_(options.shard_size, most_waiting(options)),
+        seen_(quality_part_names()) {
+    if (plan_.changes_index && !dry_run_) write_index(out_, index_);
+    if (plan_.photos.empty() && index_.complete)
+      spdlog::info("{}: prepared before, nothing to do", options.out);
+    else if (index_.photos_done > 0)
+      spdlog::info(
+          "{}: going on after {} of {} photos", options.out, index_.photos_done, index_.photos);
   }
 
   /// Do what is left; returns whether it came to the end.
   bool run() {
-    const auto photos = static_cast<int64_t>(pairs_.size());
+    if (index_.complete && plan_.photos.empty()) return true;
     const int workers = count_workers(options_.workers);
-    Progress progress("prepare", photos, "photos", true, index_.photos_done);
+    Progress progress("prepare", index_.photos, "photos", true, index_.photos_done);
     bool stopped = false;
-    ordered_parallel<PreparedPhoto>(
-        index_.photos_done,
-        photos,
+    ordered_parallel<Prepared>(
+        0,
+        static_cast<int64_t>(plan_.photos.size()),
         workers,
         kWindow * workers,
-        [&](int64_t i) { return prepare_photo(pairs_[static_cast<size_t>(i)], options_, rooms_); },
-        [&](int64_t i, PreparedPhoto&& prepared) {
+        [&](int64_t i) { return make(plan_.photos[static_cast<size_t>(i)]); },
+        [&](int64_t i, Prepared&& prepared) {
           stopped = stop_requested();
           if (stopped) return false;
-          take(i, std::move(prepared));
+          take(plan_.photos[static_cast<size_t>(i)], std::move(prepared));
+          ++done_;
           progress.advance();
           return true;
         });
     progress.finish();
     if (stopped) return false;
-    if (!gathered_.empty()) write_gathered();
+    while (auto rest = groups_.take_rest()) write(*rest);
     finish();
     return true;
   }
@@ -155,90 +128,96 @@ class Job {
   const DatasetIndex& index() const {
     return index_;
   }
+  int64_t photos_done() const {
+    return done_;
+  }
+  DatasetSummary summary() const {
+    return dry_run_ ? seen_ : summarize(out_, index_);
+  }
 
  private:
-  /// Take up the index of an earlier call, or begin one.
-  void open_index() {
-    const std::string configuration = shaping_configuration(options_),
-                      photos_hash = hash_of(pairs_);
-    const auto photos = static_cast<int64_t>(pairs_.size());
-    const auto known = read_index(out_);
-    if (!known) {
-      refuse_foreign_files(out_);
-      index_.configuration = configuration;
-      index_.photos_hash = photos_hash;
-      index_.photos = photos;
-      write_index(out_, index_);
-      return;
+  /// On any thread.
+  Prepared make(size_t place) const {
+    const PhotoPair& pair = pairs_[place];
+    Prepared prepared{prepare_photo(pair, options_, rooms_, scorer_), {}};
+    const uint64_t source = source_of(pair);
+    if (prepared.photo.sample) {
+      prepared.packed = pack(
+          std::move(*prepared.photo.sample), source, options_.compression == "gzip" && !dry_run_);
+    } else {
+      Rejection& rejection = prepared.photo.rejection;
+      rejection.photo = valid_utf8(rejection.photo);
+      rejection.detail = valid_utf8(rejection.detail);
+      rejection.id = plan_.ids[place];
+      rejection.source = source;
     }
-    const std::string differs = difference(known->configuration, configuration);
-    if (!differs.empty())
-      throw InputError("prepare.out: " + out_.string() + " was prepared with other options (" +
-                       differs + "); name another folder or remove this one");
-    if (known->photos_hash != photos_hash)
-      throw InputError("prepare.out: " + out_.string() +
-                       " was prepared from other photos or masks (" +
-                       std::to_string(known->photos) + " photos there, " + std::to_string(photos) +
-                       " now); name another folder or remove this one");
-    for (const ShardEntry& shard : known->shards)
-      open_listed_shard(out_ / shard.file, shard.summary);
-    index_ = *known;
-    if (index_.complete)
-      spdlog::info("{}: prepared before, nothing to do", out_.string());
-    else if (index_.photos_done > 0)
-      spdlog::info(
-          "{}: going on after {} of {} photos", out_.string(), index_.photos_done, index_.photos);
+    return prepared;
   }
 
-  void take(int64_t i, PreparedPhoto&& prepared) {
-    if (prepared.foreign_room && !warned_of_rooms_) {
+  void take(size_t place, Prepared&& prepared) {
+    if (prepared.photo.foreign_room && !warned_of_rooms_) {
       spdlog::warn("{}: is not what rooms.json says; it and its like count as ordinary photos",
-                   pairs_[static_cast<size_t>(i)].id);
+                   pairs_[place].id);
       warned_of_rooms_ = true;
     }
-    if (prepared.enlarged) ++enlarged_;
-    if (prepared.sample) {
-      gathered_.push_back(std::move(*prepared.sample));
-    } else {
-      spdlog::info("rejected {}: {}", prepared.rejection.photo, prepared.rejection.detail);
-      rejections_.push_back(std::move(prepared.rejection));
+    if (prepared.photo.enlarged) ++enlarged_;
+    if (!prepared.photo.sample) {
+      Rejection& rejection = prepared.photo.rejection;
+      spdlog::info("rejected {}: {}", rejection.photo, rejection.detail);
+      rejections_.push_back(std::move(rejection));
+      return;
     }
-    done_ = i + 1;
-    if (static_cast<int64_t>(gathered_.size()) == options_.shard_size) write_gathered();
+    const std::string split =
+        split_of(plan_.ids[place], options_.validation_share, options_.test_share);
+    if (dry_run_) {
+      const ShardSample& sample = prepared.packed.sample;
+      seen_.add(split,
+                sample.pixels.image.height,
+                sample.pixels.image.width,
+                prepared.packed.wall_share,
+                sample.quality,
+                sample.quality_parts);
+    } else if (auto shard = groups_.add(split, std::move(prepared.packed))) {
+      write(*shard);
+    }
   }
 
-  void write_gathered() {
-    ShardEntry shard{shard_file_name(index_.shards.size()), {}};
-    shard.summary = write_shard(out_ / shard.file, index_.configuration, gathered_);
-    gathered_.clear();
-    index_.shards.push_back(std::move(shard));
+  /// The rejections up to here are entered together with the shard.
+  void write(const ShardGroups::Shard& shard) {
+    ShardEntry entry{shard_file_name(index_.shards.size()), {}, shard.split};
+    entry.summary =
+        write_shard(out_ / entry.file, {index_.configuration, shard.split}, shard.samples);
+    index_.shards.push_back(std::move(entry));
     enter_progress();
     write_index(out_, index_);
   }
 
-  /// Enter what was done into the index; the photos between two shards belong to the later one.
   void enter_progress() {
-    index_.photos_done = std::max(index_.photos_done, done_);
     std::move(rejections_.begin(), rejections_.end(), std::back_inserter(index_.rejections));
     rejections_.clear();
+    index_.photos_done = index_.samples() + static_cast<int64_t>(index_.rejections.size());
   }
 
   void finish() {
     enter_progress();
-    index_.complete = true;
-    write_report(out_, index_);
-    write_index(out_, index_);
     if (enlarged_ > 0)
-      spdlog::warn(
-          "{} photos are smaller than {} pixels and were enlarged", enlarged_, options_.size);
+      spdlog::warn("{} photos are smaller than the samples and were enlarged", enlarged_);
+    if (dry_run_) return;
+    index_.complete = true;
+    write_prepare_report(out_, index_);
+    write_index(out_, index_);
   }
 
   const PrepareOptions& options_;
+  const MaskScorer& scorer_;
+  const bool dry_run_;
   const fs::path out_;
   const std::vector<PhotoPair> pairs_;
   const RoomManifest rooms_;
+  const PreparePlan plan_;
   DatasetIndex index_;
-  std::vector<ShardSample> gathered_;
+  ShardGroups groups_;
+  DatasetSummary seen_;  ///< by a dry run
   std::vector<Rejection> rejections_;
   int64_t done_ = 0, enlarged_ = 0;
   bool warned_of_rooms_ = false;
@@ -258,78 +237,57 @@ void refuse_empty(const fs::path& out, const PrepareReport& report) {
                    "); " + (out / "report.json").string() + " lists them");
 }
 
-}  // namespace
-
-void ErosionOptions::describe(config::Fields& fields) {
-  fields.field("kernel", kernel, "side of the square, odd, in pixels of the photo", {1, 63});
-  fields.field("iterations", iterations, "times that the mask is eroded; 0 = not at all", {0, 32});
+/// What a killed call left half-written; nobody else writes while the folder is locked.
+void remove_temporaries(const fs::path& out) {
+  std::vector<fs::path> left;
+  for (const auto& entry : fs::directory_iterator(out)) {
+    const std::string name = entry.path().filename().string();
+    const bool shard = name.starts_with("shard-") && name.ends_with(".h5.tmp");
+    bool file = false;
+    for (const char* kind : {".index.json.tmp-", ".report.json.tmp-", ".rejected.txt.tmp-"})
+      file = file || name.starts_with(kind);
+    if (shard || file) left.push_back(entry.path());
+  }
+  std::error_code ignored;
+  for (const fs::path& path : left) fs::remove(path, ignored);
 }
 
-void PrepareOptions::describe(config::Fields& fields) {
-  fields.field("images", images, "folder of photos, searched with its subfolders");
-  fields.field("masks", masks, "folder of wall masks (white = wall) under the photos' names");
-  fields.field("out", out, "folder of the dataset");
-  fields.field("size", size, "pixels of a sample's side, a multiple of 8", {16, 4096});
-  fields.field("shard_size", shard_size, "samples of a shard file", {1, 100000});
-  fields.section("erosion", erosion);
-  fields.field(
-      "wall_share", wall_share, "lowest and highest share of wall in a sample", {0.0, 1.0});
-  fields.field(
-      "quality_threshold", quality_threshold, "lowest mask quality of a sample", {0.0, 1.0});
-  fields.field(
-      "seed", seed, "picks the pixels that palette and quality look at on large walls", {0});
-  fields.field("workers", workers, "photos in work at a time; 0 = one for each core", {0, 1024});
-}
-
-void PrepareOptions::validate() const {
-  if (size % 8 != 0)
-    throw ConfigError("prepare.size: " + std::to_string(size) + " is not a multiple of 8");
-  if (erosion.kernel % 2 == 0)
-    throw ConfigError("prepare.erosion.kernel: " + std::to_string(erosion.kernel) + " is not odd");
-  if (wall_share.empty() || wall_share.size() > 2)
-    throw ConfigError("prepare.wall_share: has " + std::to_string(wall_share.size()) +
-                      " numbers, expected the lowest and the highest share");
-  if (lowest_wall_share() > highest_wall_share())
-    throw ConfigError("prepare.wall_share: the lowest share " +
-                      std::to_string(lowest_wall_share()) + " is above the highest " +
-                      std::to_string(highest_wall_share()));
-}
-
-double PrepareOptions::lowest_wall_share() const {
-  return wall_share.front();
-}
-
-double PrepareOptions::highest_wall_share() const {
-  return wall_share.size() > 1 ? wall_share.back() : 1;
-}
-
-PrepareReport prepare(const PrepareOptions& options) {
-  require("images", options.images);
-  require("masks", options.masks);
-  require("out", options.out);
-  options.validate();
-  const auto begin = std::chrono::steady_clock::now();
-  const fs::path out = options.out;
+/// Make the folder and keep others out of it.
+std::optional<FolderLock> lock_output(const fs::path& out) {
   std::error_code error;
   fs::create_directories(out, error);
   if (error)
     throw InputError("prepare.out: " + out.string() + " cannot be made: " + error.message());
-  const FolderLock lock(out);
+  return std::optional<FolderLock>(std::in_place, out);
+}
+
+}  // namespace
+
+PrepareReport prepare(const PrepareOptions& options,
+                      const MaskScorer& scorer,
+                      const PrepareMode& mode) {
+  require("images", options.images);
+  if (!mode.dry_run || mode.append) require("out", options.out);
+  options.validate();
+  const auto begin = std::chrono::steady_clock::now();
+  const auto lock = mode.dry_run ? std::nullopt : lock_output(options.out);
+  if (lock) remove_temporaries(options.out);
   const SingleThreadedOpenCv single_threaded;
 
-  Job job(options, out);
-  const int64_t done_before = job.index().photos_done;
+  Job job(options, scorer, mode);
   PrepareReport report;
-  if (!job.index().complete) report.stopped = !job.run();
+  report.stopped = !job.run();
 
   const DatasetIndex& index = job.index();
   report.photos = index.photos;
-  report.kept = index.samples();
+  report.summary = job.summary();
+  report.kept = report.summary.samples();
   report.rejections = index.rejections;
   report.rejected = count_reasons(index.rejections);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  report.photos_per_second = static_cast<double>(index.photos_done - done_before) / report.seconds;
-  if (!report.stopped) refuse_empty(out, report);
+  report.photos_now = job.photos_done();
+  report.photos_per_second = static_cast<double>(report.photos_now) / report.seconds;
+  if (!report.stopped && !mode.dry_run) refuse_empty(options.out, report);
   return report;
 }
 

@@ -20,6 +20,7 @@ struct PreparedPhoto {
 /// Decode, check, crop and scale, measure. Rejects instead of throwing, whatever the files hold.
 PreparedPhoto prepare_photo(const PhotoPair& pair,
                             const PrepareOptions& options,
-                            const RoomManifest& rooms);
+                            const RoomManifest& rooms,
+                            const MaskScorer& scorer = nullptr);
 
 }  // namespace limewash::data

@@ -12,34 +12,54 @@
 
 namespace limewash::data {
 
+struct Sample;
+struct SampleInfo;
+
 /// `reference`.
 struct ReferenceOptions {
-  std::string strategy = "hybrid";   ///< median (the wall's own colour) | random | hybrid
+  std::string strategy = "hybrid";   ///< median | mean | kmeans | random | hybrid
   double random_probability = 0.3;   ///< of a random colour under hybrid
+  std::string image = "swatch";      ///< swatch | wall_crop | exemplar
+  int64_t bank = 0;                  ///< swatches that all references share; 0: each has its own
   std::string target = "recolored";  ///< recolored | original
   std::string hole = "shading";      ///< shading | empty
   int64_t hole_margin = 2;  ///< pixels by which the hole is dilated: edges leak the old colour
   double noise = 8.0;       ///< sigma of the swatch's Gaussian noise, in 1/255
   double gradient = 0.05;   ///< the swatch's light falls from 1 + g to 1 - g
-  double jitter = 0.0;      ///< Lab jitter of the swatch, each axis uniform in +-jitter
+  double jitter = 0.0;      ///< of the own colour asked for, each axis of Lab uniform in +-jitter
   void describe(config::Fields& fields);
+  /// Throws ConfigError: a bank can hold swatches only.
   void validate() const;
 };
 
+/// The wall's own colour as `options.strategy` measures it: median, mean or kmeans over the core of
+/// the sample's pixels, by data/wall_color.h, whatever `prepare` was told; under random and hybrid
+/// what `prepare` measured. `seed` picks the pixels that k-means looks at on large walls.
+Rgb own_color(const ReferenceOptions& options,
+              uint64_t seed,
+              const SampleInfo& info,
+              const Sample& sample);
+
+/// The channels of random references: neither black nor white, which have no hue to follow.
+inline constexpr float kDarkestReference = 30.0f / 255, kBrightestReference = 240.0f / 255;
+
 struct Reference {
-  Rgb color;  ///< the colour asked for
-  bool own;   ///< it is the wall's own: the target is the photo itself
+  Rgb color;            ///< the colour asked for
+  bool own;             ///< it is the wall's own: the target is the photo itself
+  bool random = false;  ///< it has nothing to do with the wall
 };
 
-/// Reference `k` of a sample, from Philox(seed, kReference, k, sample_id).
+/// Reference `k` of a sample, from Philox(seed, kReference, k, sample_id). Under `jitter` the own
+/// colour is moved first (kSwatch), and the moved one is what is asked for: it counts as another
+/// colour, to which the target is repainted, so that reference and target never contradict.
 Reference draw_reference(const ReferenceOptions& options,
                          uint64_t seed,
                          uint64_t sample_id,
                          int64_t k,
                          const Rgb& own_color);
 
-/// The reference image: `size` x `size` of `color` with noise, gradient and jitter drawn from
-/// `stream`; with `exact` plain.
+/// A reference image: `size` x `size` of `color` with noise and a gradient drawn from `stream`;
+/// with `exact` plain.
 Image render_swatch(const ReferenceOptions& options,
                     const Rgb& color,
                     int64_t size,

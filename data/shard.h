@@ -11,10 +11,11 @@
 #include "data/dataset.h"
 #include "data/hdf5_file.h"
 #include "data/mask_quality.h"
+#include "data/palette.h"
 
 namespace limewash::data {
 
-inline constexpr int64_t kShardVersion = 1;
+inline constexpr int64_t kShardVersion = 2;
 
 /// A sample as `prepare` hands it over to be written.
 struct ShardSample {
@@ -38,12 +39,38 @@ struct ShardSummary {
 /// (three uint64, zeros when there is none), id, a zero byte, caption, a zero byte.
 uint64_t sample_checksum(const ShardSample& sample);
 
-/// Write `samples`, all of one size, to `path`: under a temporary name first, closed, synced, read
-/// back and compared, then renamed. `configuration` is the JSON text that becomes the attribute of
-/// that name. Equal input gives equal bytes. Throws InputError; then nothing stands at `path`.
+/// A sample ready to be written: what takes time is done, by any thread.
+struct PackedSample {
+  ShardSample sample;    ///< its pixel buffers are empty when they are deflated
+  float wall_share = 0;  ///< of the mask
+  uint64_t checksum = 0;
+  uint64_t source = 0;  ///< what tells whether the photo's files changed: hash over their sizes
+  std::vector<uint8_t> image, mask, core;  ///< deflated, or empty
+
+  /// Of the pixels before they were deflated.
+  int64_t pixel_bytes() const;
+};
+
+/// Check the sample's sizes, compute its checksum, and deflate its pixels if `gzip`.
+PackedSample pack(ShardSample&& sample, uint64_t source, bool gzip);
+
+/// What all samples of a shard have in common, besides their size.
+struct ShardHead {
+  std::string configuration;  ///< JSON text that becomes the attribute of that name
+  std::string split = "train";
+};
+
+/// Write `samples`, all of one size and all deflated or none, to `path`: under a temporary name
+/// first, closed, synced, read back and compared, then renamed. Equal input gives equal bytes.
+/// Throws InputError; then nothing stands at `path`.
+ShardSummary write_shard(const std::filesystem::path& path,
+                         const ShardHead& head,
+                         std::span<const PackedSample> samples);
+/// The same for samples of the train split that are not packed yet.
 ShardSummary write_shard(const std::filesystem::path& path,
                          const std::string& configuration,
-                         std::span<const ShardSample> samples);
+                         std::span<const ShardSample> samples,
+                         bool gzip = false);
 
 /// Opens a shard that may be damaged or hostile; reads its samples with pread from any thread.
 class ShardReader {
@@ -53,8 +80,15 @@ class ShardReader {
   explicit ShardReader(std::filesystem::path path);
 
   const ShardSummary& summary() const;
-  const std::string& configuration() const;
+  const ShardHead& head() const;
+  /// Of `quality_parts`, as the attribute says.
+  const std::vector<std::string>& quality_part_names() const;
+  std::vector<float> quality_parts(int64_t index) const;
+  uint64_t source(int64_t index) const;
+  float wall_share(int64_t index) const;
   const SampleInfo& info(int64_t index) const;
+  /// Enter the bucket's number into the info of every sample.
+  void set_bucket(int64_t bucket);
   /// Everything of one sample, its checksum verified: InputError names the shard and the sample.
   ShardSample read(int64_t index) const;
 
@@ -63,11 +97,12 @@ class ShardReader {
   std::filesystem::path path_;
   PositionedFile file_;
   ShardSummary summary_;
-  std::string configuration_;
-  Hdf5Array image_, mask_, core_;
+  ShardHead head_;
+  std::vector<std::string> part_names_;
+  Hdf5Rows image_, mask_, core_;
   std::vector<SampleInfo> infos_;
-  std::vector<float> palette_, quality_parts_;
-  std::vector<uint64_t> checksums_;
+  std::vector<float> palette_, quality_parts_, wall_shares_;
+  std::vector<uint64_t> checksums_, sources_;
 
   ShardReader(std::filesystem::path path, Hdf5Reader&& reader);
 };

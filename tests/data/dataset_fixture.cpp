@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "data/mask.h"
+#include "data/wall_color.h"
 
 namespace limewash::data {
 
@@ -73,7 +74,7 @@ ShardSample plain_sample(int64_t size, int number) {
   sample.pixels.core = striped_mask(size, size, 0, size / 4);
   sample.color = *median_color(sample.pixels.image, sample.pixels.core);
   sample.palette = palette(sample.pixels.image, sample.pixels.core, 1, 2);
-  sample.quality_parts = {0.5f, 1.0f, 0.25f};
+  sample.quality_parts = {0.5f, 1.0f, 0.25f, 1.0f, 0.5f, 0.25f, 0.75f, 1.0f, 0.5f, 0.25f};
   sample.quality = quality_of(sample.quality_parts);
   return sample;
 }

@@ -64,6 +64,41 @@ TEST(Dataset, ReadsFromManyThreadsAtOnce) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST(Dataset, OpensOneSideAndNamesWhatThereIs) {
+  const TemporaryFolder folder;
+  make_dataset(folder / "d", plain_samples(5), 2);
+  EXPECT_EQ(Dataset(folder / "d", "train").size(), 5);
+  EXPECT_EQ(validation_split(folder / "d"), "");
+  EXPECT_EQ(Dataset(folder / "d", "train").fingerprint(), Dataset(folder / "d").fingerprint());
+  EXPECT_THAT(input_error([&] { Dataset(folder / "d", "test"); }),
+              AllOf(HasSubstr("no sample of the split 'test'"), HasSubstr("train: 5")));
+}
+
+TEST(Dataset, GathersSamplesOfOneSizeInBuckets) {
+  const TemporaryFolder folder;
+  std::vector<ShardSample> samples;
+  for (int i = 0; i < 6; ++i) samples.push_back(plain_sample(i < 2 || i > 3 ? 16 : 24, i));
+  make_dataset(folder / "d", samples, 2);
+  const Dataset dataset(folder / "d");
+  ASSERT_EQ(dataset.buckets().size(), 2u);
+  EXPECT_EQ(dataset.buckets()[0].samples, (std::vector<int64_t>{0, 1, 4, 5}));
+  EXPECT_EQ(dataset.buckets()[1].samples, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(dataset.buckets()[1].width, 24);
+  EXPECT_EQ(dataset.info(3).bucket, 1);
+  EXPECT_EQ(dataset.info(3).height, 24);
+  EXPECT_EQ(dataset.read(3).image.height, 24);
+}
+
+TEST(Dataset, TellsAShardOfAnotherSideFromItsOwn) {
+  const TemporaryFolder folder;
+  make_dataset(folder / "d", plain_samples(4), 2);
+  DatasetIndex index = *read_index(folder / "d");
+  index.shards[1].split = "test";
+  write_index(folder / "d", index);
+  EXPECT_THAT(input_error([&] { Dataset(folder / "d"); }),
+              AllOf(HasSubstr("shard-00001.h5"), HasSubstr("of the split train")));
+}
+
 TEST(Dataset, FingerprintFollowsTheContent) {
   const TemporaryFolder folder;
   auto samples = plain_samples(4);
@@ -88,7 +123,7 @@ TEST(Dataset, NamesWhatIsWrongWithAFolder) {
   EXPECT_THAT(input_error([&] { Dataset(folder / "d"); }), HasSubstr("has not finished"));
 
   std::string newer = text;
-  newer.replace(newer.find("\"version\": 1"), 12, "\"version\": 9");
+  newer.replace(newer.find("\"version\": 2"), 12, "\"version\": 9");
   write_bytes(index, newer);
   EXPECT_THAT(input_error([&] { Dataset(folder / "d"); }), HasSubstr("format version 9"));
 

@@ -365,7 +365,7 @@ TEST_F(ImageIo, AnEmptyFileAFolderAndAMissingFileAreNamed) {
     FAIL();
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), HasSubstr("text.jpg"));
-    EXPECT_THAT(error.what(), HasSubstr("neither PNG nor JPEG"));
+    EXPECT_THAT(error.what(), HasSubstr("is a text, not a picture"));
   }
 }
 

@@ -1,6 +1,5 @@
 #include "data/latent_cache.h"
 
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <thread>
@@ -8,11 +7,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/disk_space.h"
+#include "data/latent_cache_plan.h"
 #include "data/latent_piece.h"
 #include "data/reference.h"
+#include "data/variant.h"
 #include "runtime/error.h"
 #include "runtime/stop_signal.h"
-#include "tests/data/dataset_fixture.h"
+#include "tests/data/latent_cache_fixture.h"
 
 namespace limewash::data {
 namespace {
@@ -20,85 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
-
-constexpr int64_t kScale = 8, kChannels = 4, kEmbedding = 5;
-
-/// Encoders whose outputs are known in closed form: latents are an affine map of the mean colour of
-/// each block.
-struct FakeEncoders {
-  std::atomic<int> images = 0, swatches = 0;
-  float poison = 0;  ///< added to every latent
-
-  Encoders make() {
-    Encoders encoders;
-    encoders.fingerprint = "fake";
-    encoders.latent_channels = kChannels;
-    encoders.downscale = kScale;
-    encoders.embedding_shape = {kEmbedding};
-    encoders.swatch_size = 16;
-    encoders.encode_images = [this](std::span<const Image> batch, float* mean, float* deviation) {
-      images += static_cast<int>(batch.size());
-      for (const Image& image : batch) {
-        const int64_t height = image.height / kScale, width = image.width / kScale;
-        for (int64_t c = 0; c < kChannels; ++c)
-          for (int64_t y = 0; y < height; ++y)
-            for (int64_t x = 0; x < width; ++x) {
-              const auto rgb = block(image, y, x);
-              const double latent =
-                  c < 3 ? 2 * rgb[static_cast<size_t>(c)] - 1 + 0.25 * rgb[0] : rgb[0] * rgb[1];
-              *mean++ = static_cast<float>(latent) + poison;
-              *deviation++ = static_cast<float>(c) + 0.5f;
-            }
-      }
-    };
-    encoders.encode_references = [this](std::span<const Image> batch, float* embeddings) {
-      swatches += static_cast<int>(batch.size());
-      for (const Image& image : batch)
-        for (int64_t d = 0; d < kEmbedding; ++d)
-          *embeddings++ = static_cast<float>(image.pixels[static_cast<size_t>(d * 7)]) / 255;
-    };
-    return encoders;
-  }
-
-  static std::array<double, 3> block(const Image& image, int64_t y, int64_t x) {
-    std::array<double, 3> sums{};
-    for (int64_t v = y * kScale; v < (y + 1) * kScale; ++v)
-      for (int64_t u = x * kScale; u < (x + 1) * kScale; ++u)
-        for (int64_t c = 0; c < 3; ++c)
-          sums[static_cast<size_t>(c)] +=
-              image.pixels[static_cast<size_t>((v * image.width + u) * 3 + c)] / 255.0 /
-              (kScale * kScale);
-    return sums;
-  }
-};
-
-class LatentCacheTest : public testing::Test {
- protected:
-  LatentCacheTest() {
-    std::vector<ShardSample> samples;
-    for (int i = 0; i < 70; ++i) samples.push_back(plain_sample(16, i));
-    make_dataset(folder / "d", samples, 50);
-    options.recolorings = 3;
-    options.reference.random_probability = 0.5;
-  }
-
-  std::unique_ptr<LatentCache> open(const Dataset& dataset) {
-    const auto alone = make_single_process_communicator();
-    return LatentCache::open(dataset, options, fake.make(), *alone);
-  }
-
-  std::vector<fs::path> cache_folders() const {
-    std::vector<fs::path> folders;
-    for (const auto& entry : fs::directory_iterator(folder / "d"))
-      if (entry.is_directory()) folders.push_back(entry.path());
-    std::sort(folders.begin(), folders.end());
-    return folders;
-  }
-
-  TemporaryFolder folder;
-  LatentCacheOptions options;
-  FakeEncoders fake;
-};
 
 TEST_F(LatentCacheTest, HoldsWhatTheReferencesAskFor) {
   const Dataset dataset(folder / "d");
@@ -264,13 +187,11 @@ TEST_F(LatentCacheTest, KeepsHiddenStatesWithTheirShape) {
 TEST_F(LatentCacheTest, ForeignAndDamagedPiecesAreMadeAgain) {
   const Dataset dataset(folder / "d");
   open(dataset);
-  const auto first = cache_folders().at(0);
-  const std::string good = read_bytes(first / "piece-00000.h5");
+  const auto piece = first_piece(dataset);
+  const std::string good = read_bytes(piece);
   options.seed = 43;
   open(dataset);
-  const auto folders = cache_folders();
-  const std::string foreign =
-      read_bytes((folders[0] == first ? folders[1] : folders[0]) / "piece-00000.h5");
+  const std::string foreign = read_bytes(first_piece(dataset));
   ASSERT_NE(foreign, good);
   options.seed = 42;
 
@@ -278,10 +199,169 @@ TEST_F(LatentCacheTest, ForeignAndDamagedPiecesAreMadeAgain) {
   flipped[flipped.size() / 2] = static_cast<char>(flipped[flipped.size() / 2] ^ 8);
   for (const std::string& bytes :
        {foreign, flipped, good.substr(0, good.size() / 3), std::string("x")}) {
-    write_bytes(first / "piece-00000.h5", bytes);
+    write_bytes(piece, bytes);
     open(dataset);
-    EXPECT_EQ(read_bytes(first / "piece-00000.h5"), good);
+    EXPECT_EQ(read_bytes(piece), good);
   }
+}
+
+TEST_F(LatentCacheTest, AnyFlippedBitOfAPieceIsFoundOrHarmless) {
+  const Dataset dataset(folder / "d");
+  const auto cache = open(dataset);
+  const auto piece = first_piece(dataset);
+  const std::string good = read_bytes(piece);
+  const Encoders encoders = fake.make();
+  const LatentCachePlan plan(dataset, options, encoders);
+  const LatentPiece expected = plan.open(plan.pieces()[0], true).read();
+  int found = 0, flips = 0;
+  for (size_t at = 3; at < good.size(); at += 977, ++flips) {
+    std::string bytes = good;
+    bytes[at] = static_cast<char>(bytes[at] ^ (1 << (at % 8)));
+    write_bytes(piece, bytes);
+    try {
+      const LatentPieceFile file = plan.open(plan.pieces()[0], true);
+      const LatentPiece read = file.read();
+      EXPECT_EQ(read.target_mean, expected.target_mean) << at;
+      EXPECT_EQ(read.hole, expected.hole) << at;
+      EXPECT_EQ(read.embedding, expected.embedding) << at;
+      EXPECT_EQ(file.fit().gram, expected.fit.gram) << at;
+    } catch (const InputError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(piece.string()));
+      ++found;
+    }
+  }
+  EXPECT_GT(found, flips / 2);
+}
+
+TEST_F(LatentCacheTest, WhatHasNotChangedIsUsedAgainWhenADatasetGrows) {
+  open(Dataset(folder / "d"));
+  const int encoded = fake.images, swatches = fake.swatches;
+  std::vector<ShardSample> samples;
+  for (int i = 0; i < 80; ++i) samples.push_back(plain_sample(16, i));
+  fs::remove(folder / "d" / "index.json");
+  make_dataset(folder / "d", samples, 50);
+  const Dataset larger(folder / "d");
+  ASSERT_EQ(larger.size(), 80);
+  const auto cache = open(larger);
+  EXPECT_EQ(cache_folders().size(), 1u);
+  // The first piece has 64 samples; the 16 others are new to theirs.
+  EXPECT_EQ(fake.swatches - swatches, 16 * 3);
+  EXPECT_LT(fake.images - encoded, 16 * 4 + 1);
+  FakeEncoders others;
+  fs::remove_all(cache_folders().at(0));
+  const auto alone = make_single_process_communicator();
+  const auto fresh = LatentCache::open(larger, options, others.make(), *alone);
+  for (const int64_t index : {0, 63, 64, 79}) {
+    const auto ours = cache->sample(index, 1), theirs = fresh->sample(index, 1);
+    EXPECT_TRUE(
+        std::equal(ours.target_mean.begin(), ours.target_mean.end(), theirs.target_mean.begin()));
+  }
+  EXPECT_EQ(cache->latent_to_rgb(), fresh->latent_to_rgb());
+}
+
+TEST_F(LatentCacheTest, AChangedPhotoIsEncodedAgain) {
+  open(Dataset(folder / "d"));
+  std::vector<ShardSample> samples;
+  for (int i = 0; i < 70; ++i) samples.push_back(plain_sample(16, i));
+  samples[69].pixels.image.pixels[0] ^= 1;
+  fs::remove(folder / "d" / "index.json");
+  make_dataset(folder / "d", samples, 50);
+  const int before = fake.swatches;
+  open(Dataset(folder / "d"));
+  EXPECT_EQ(fake.swatches - before, 6 * 3) << "the piece of the last six samples";
+}
+
+TEST_F(LatentCacheTest, EveryBucketHasLatentsOfItsOwnSize) {
+  std::vector<ShardSample> samples;
+  for (int i = 0; i < 4; ++i) samples.push_back(plain_sample(i % 2 == 0 ? 16 : 32, i));
+  make_dataset(folder / "sizes", samples, 1);
+  const Dataset dataset(folder / "sizes");
+  ASSERT_EQ(dataset.buckets().size(), 2u);
+  const auto cache = open(dataset);
+  ASSERT_EQ(cache->size(), 4);
+  for (int64_t index = 0; index < 4; ++index) {
+    const int64_t side = index % 2 == 0 ? 2 : 4;
+    EXPECT_EQ(cache->latent_height(index), side);
+    EXPECT_EQ(cache->latent_width(index), side);
+    const Image hole =
+        fill_hole(options.reference, dataset.read(index).image, dataset.read(index).mask);
+    const CachedSample cached = cache->sample(index, 0);
+    ASSERT_EQ(cached.hole.size(), static_cast<size_t>(kChannels * side * side));
+    const auto last = static_cast<size_t>(2 * side * side - 1);  // of the second channel
+    EXPECT_NEAR(cached.hole[last],
+                2 * FakeEncoders::block(hole, side - 1, side - 1)[1] - 1 +
+                    0.25 * FakeEncoders::block(hole, side - 1, side - 1)[0],
+                1e-5);
+  }
+}
+
+TEST_F(LatentCacheTest, KnowsTheAreasWithoutReadingASample) {
+  const Dataset dataset(folder / "d");
+  options.variants = 3;
+  const auto cache = open(dataset);
+  for (const int64_t index : {0, 40, 69})
+    for (int64_t variant = 0; variant < 3; ++variant) {
+      const CachedSample cached = cache->sample(index, 0, variant);
+      const auto sum = [](std::span<const float> values) {
+        double total = 0;
+        for (const float value : values) total += value;
+        return total;
+      };
+      EXPECT_EQ(cache->hole_area(index, variant), sum(cached.mask));
+      EXPECT_EQ(cache->core_area(index, variant), sum(cached.core));
+    }
+}
+
+TEST_F(LatentCacheTest, AVariantIsCutFromPhotoMaskTargetAndHoleAlike) {
+  const Dataset dataset(folder / "d");
+  options.variants = 4;
+  options.reference.strategy = "random";
+  const auto cache = open(dataset);
+  EXPECT_EQ(cache->variants(), 4);
+  int changed = 0;
+  for (const int64_t index : {0, 33, 69}) {
+    const SampleInfo& info = dataset.info(index);
+    const Sample whole = dataset.read(index);
+    const auto reference = draw_reference(options.reference, options.seed, info.stable_id, 1, {});
+    for (int64_t v = 0; v < 4; ++v) {
+      const Variant variant = draw_variant(options.seed, info.stable_id, v, whole.core);
+      const Sample sample = variant.apply(whole);
+      const Image target = variant.apply(dataset.repainted(index, whole, reference.color));
+      const Image hole = fill_hole(options.reference, sample.image, sample.mask);
+      const CachedSample cached = cache->sample(index, 1, v);
+      for (int64_t place = 0; place < 4; ++place) {
+        const auto at = static_cast<size_t>(place);
+        const auto rgb = FakeEncoders::block(target, place / 2, place % 2);
+        EXPECT_NEAR(cached.target_mean[4 + at], 2 * rgb[1] - 1 + 0.25 * rgb[0], 1e-5);
+        const auto seen = FakeEncoders::block(hole, place / 2, place % 2);
+        EXPECT_NEAR(cached.hole[4 + at], 2 * seen[1] - 1 + 0.25 * seen[0], 1e-5);
+      }
+      const auto first = cache->sample(index, 1, 0);
+      changed += !std::equal(cached.hole.begin(), cached.hole.end(), first.hole.begin());
+    }
+  }
+  EXPECT_EQ(changed, 9);
+}
+
+TEST_F(LatentCacheTest, ADiskWithoutRoomIsAnErrorBeforeAnyoneEncodes) {
+  EXPECT_THAT(
+      input_error([&] { require_disk_space(folder / "d", int64_t{1} << 62, "the latent cache"); }),
+      AllOf(HasSubstr("latent cache"), HasSubstr("TB"), HasSubstr("free")));
+  require_disk_space(folder / "d", 1000, "the latent cache");
+}
+
+TEST_F(LatentCacheTest, TellsTheBytesThatItNeeds) {
+  const Dataset dataset(folder / "d");
+  const Encoders encoders = fake.make();
+  const LatentCachePlan plan(dataset, options, encoders);
+  const int64_t told = plan.missing_bytes();
+  open(dataset);
+  EXPECT_EQ(LatentCachePlan(dataset, options, encoders).missing_bytes(), 0);
+  int64_t written = 0;
+  for (const auto& [name, bytes] : dataset_bytes(cache_folders().at(0)))
+    written += static_cast<int64_t>(bytes.size());
+  EXPECT_LE(told, written);
+  EXPECT_LT(written - told, 2 * 16384) << "HDF5's own blocks";
 }
 
 TEST_F(LatentCacheTest, NamesThePhotoOfValuesThatAreNotFinite) {
@@ -328,20 +408,26 @@ TEST_F(LatentCacheTest, RefusesPicturesThatAreNoMultipleOfALatent) {
 }
 
 TEST_F(LatentCacheTest, APieceReadsOneSampleAsItReadsAll) {
-  const LatentShape shape{3, kChannels, 2, 2, {kEmbedding}};
+  const LatentShape shape{3, kChannels, 2, 2, {kEmbedding}, 2};
   const Dataset dataset(folder / "d");
-  const LatentPiece piece = encode_piece(dataset, options, fake.make(), shape, 64, 6);
+  options.variants = 2;
+  const std::vector<int64_t> samples{64, 65, 66, 3};
+  const LatentPiece piece = encode_piece(dataset, options, fake.make(), shape, nullptr, samples);
   write_piece(folder / "piece.h5", "f", piece);
-  const LatentPieceFile file(folder / "piece.h5", "f", shape, 64, 6);
-  for (int64_t sample = 0; sample < 6; ++sample)
-    for (int64_t k = 0; k < 3; ++k) {
-      const LatentPiece one = file.read(sample, k);
-      EXPECT_EQ(one.checksum(0, 0), piece.checksum(sample, k));
-      EXPECT_EQ(one.checksum(0, 1), piece.checksum(sample, 3));
-    }
-  EXPECT_EQ(file.read().target_mean, piece.target_mean);
-  EXPECT_EQ(file.fit().gram, piece.fit.gram);
-  EXPECT_THROW(LatentPieceFile(folder / "piece.h5", "g", shape, 64, 6), InputError);
+  for (const bool keep_open : {false, true}) {
+    const LatentPieceFile file(folder / "piece.h5", "f", shape, 4, keep_open);
+    for (int64_t sample = 0; sample < 4; ++sample)
+      for (int64_t k = 0; k < 3; ++k)
+        for (int64_t variant = 0; variant < 2; ++variant) {
+          const LatentPiece one = file.read(sample, k, variant);
+          EXPECT_EQ(one.target_checksum(0, 0, 0), piece.target_checksum(sample, variant, k));
+          EXPECT_EQ(one.hole_checksum(0, 0), piece.hole_checksum(sample, variant));
+          EXPECT_EQ(one.reference_checksum(0, 0), piece.reference_checksum(sample, k));
+        }
+    EXPECT_EQ(file.read().target_mean, piece.target_mean);
+    EXPECT_EQ(file.fit().gram, piece.fit.gram);
+  }
+  EXPECT_THROW(LatentPieceFile(folder / "piece.h5", "g", shape, 4), InputError);
 }
 
 }  // namespace

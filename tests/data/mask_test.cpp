@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "data/crop_scale.h"
-#include "data/mask_quality.h"
+#include "data/palette.h"
 #include "runtime/random.h"
 #include "tests/data/dataset_fixture.h"
 
@@ -54,32 +54,6 @@ TEST(Mask, ErosionFollowsTheDefinition) {
 TEST(Mask, WallThatLeavesTheFrameIsNotErodedThere) {
   const Mask core = erode(striped_mask(20, 20, 0, 10), 5, 2);
   EXPECT_EQ(core.pixels, striped_mask(20, 20, 0, 6).pixels);
-}
-
-TEST(Mask, MedianColorIsTheMeanOfTheTwoMiddleValues) {
-  Image photo{1, 4, {10, 20, 30, 20, 30, 40, 40, 50, 60, 200, 100, 90}};
-  const Mask core = striped_mask(1, 4, 0, 4);
-  const Rgb color = *median_color(photo, core);
-  EXPECT_FLOAT_EQ(color[0], 30.0f / 255);
-  EXPECT_FLOAT_EQ(color[1], 40.0f / 255);
-  EXPECT_FLOAT_EQ(color[2], 50.0f / 255);
-  EXPECT_FALSE(median_color(photo, striped_mask(1, 4, 0, 0)).has_value());
-}
-
-TEST(Mask, MedianColorLeavesOutHighlightsAndDeepShadow) {
-  Image photo{1, 7, {}};
-  for (const int value : {100, 110, 120, 130, 255, 255, 255})
-    for (int c = 0; c < 3; ++c) photo.pixels.push_back(static_cast<uint8_t>(value));
-  EXPECT_FLOAT_EQ((*median_color(photo, striped_mask(1, 7, 0, 7)))[0], 115.0f / 255);
-}
-
-TEST(Mask, AWhiteOrABlackWallKeepsItsColor) {
-  for (const uint8_t value : {uint8_t{252}, uint8_t{3}}) {
-    Image photo{4, 4, std::vector<uint8_t>(48, value)};
-    photo.pixels[0] = photo.pixels[1] = photo.pixels[2] = 128;
-    EXPECT_FLOAT_EQ((*median_color(photo, striped_mask(4, 4, 0, 4)))[1],
-                    static_cast<float>(value) / 255);
-  }
 }
 
 TEST(CropScale, AreaScalingIsExact) {
@@ -135,27 +109,6 @@ TEST(MaskQuality, PaletteFindsTwoPaintsWithTheirShares) {
   EXPECT_NEAR(blue, 0.25, 1e-6);
   EXPECT_TRUE(
       std::is_sorted(colors.begin(), colors.end(), [](auto& a, auto& b) { return a[3] > b[3]; }));
-}
-
-TEST(MaskQuality, SplintersAndMixedHuesLowerTheirParts) {
-  const Image photo = plain_photo(32, 32, 1);
-  const Mask wall = striped_mask(32, 32, 0, 16);
-  const auto good = quality_parts(photo, wall, wall, 0.1, 0.95, 1, 2);
-  Mask splinters{32, 32, std::vector<uint8_t>(32 * 32)};
-  for (size_t y = 0; y < 32; y += 2)
-    for (size_t x = 0; x < 32; x += 2) splinters.pixels[y * 32 + x] = 255;
-  const auto splintered = quality_parts(photo, splinters, splinters, 0.1, 0.95, 1, 2);
-  EXPECT_FLOAT_EQ(good[1], 1);
-  EXPECT_NEAR(splintered[1], 4.0 / 256, 1e-6);
-  Image mixed = photo;
-  for (size_t i = 0; i < mixed.pixels.size(); i += 6) {
-    mixed.pixels[i] = 220;
-    mixed.pixels[i + 2] = 20;
-  }
-  EXPECT_LT(quality_parts(mixed, wall, wall, 0.1, 0.95, 1, 2)[2], 0.5 * good[2]);
-  EXPECT_FLOAT_EQ(quality_parts(photo, striped_mask(32, 32, 0, 4), wall, 0.125, 0.95, 1, 2)[0],
-                  0.5);
-  EXPECT_LT(quality_of(splintered), quality_of(good));
 }
 
 }  // namespace

@@ -22,11 +22,19 @@ def erode(mask, kernel=5, iterations=2):
     return mask
 
 
+def centre_part(array, height, width):
+    """The largest centred part that is shaped like height x width; the other side to the nearest, halves up."""
+    rows, columns = array.shape[:2]
+    if columns * height >= rows * width:
+        columns = min(columns, max(1, (2 * rows * width + height) // (2 * height)))
+    else:
+        rows = min(rows, max(1, (2 * columns * height + width) // (2 * width)))
+    top, left = (array.shape[0] - rows) // 2, (array.shape[1] - columns) // 2
+    return array[top:top + rows, left:left + columns]
+
+
 def centre_square(array):
-    height, width = array.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return array[top:top + side, left:left + side]
+    return centre_part(array, 1, 1)
 
 
 def overlaps(source, target):
@@ -36,26 +44,32 @@ def overlaps(source, target):
     return np.clip(np.minimum(rows + source, columns + target) - np.maximum(rows, columns), 0, None)
 
 
-def area_sums(square, size):
-    """Area sums in integers: mean * side * side."""
-    weights = overlaps(square.shape[0], size)
-    return np.einsum("ys,st...,xt->yx...", weights, square.astype(np.int64), weights, optimize=True)
+def area_sums(part, height, width):
+    """Area sums in integers: mean * rows * columns."""
+    rows, columns = overlaps(part.shape[0], height), overlaps(part.shape[1], width)
+    return np.einsum("ys,st...,xt->yx...", rows, part.astype(np.int64), columns, optimize=True)
 
 
-def scale_photo(photo, size):
-    square = centre_square(photo)
-    whole = square.shape[0] ** 2
-    return ((2 * area_sums(square, size) + whole) // (2 * whole)).astype(np.uint8)
+def scale_photo(photo, height, width=None):
+    part = centre_part(photo, height, width or height)
+    whole = part.shape[0] * part.shape[1]
+    return ((2 * area_sums(part, height, width or height) + whole) // (2 * whole)).astype(np.uint8)
 
 
-def scale_mask(mask, size):
-    square = centre_square(mask)
-    return 2 * area_sums(square, size) > square.shape[0] ** 2
+def scale_mask(mask, height, width=None):
+    part = centre_part(mask, height, width or height)
+    return 2 * area_sums(part, height, width or height) > part.shape[0] * part.shape[1]
+
+
+def without_extremes(pixels):
+    """Highlights and deep shadow are left out, unless they are more than half."""
+    extreme = (pixels >= 250).all(axis=1) | (pixels <= 10).all(axis=1)
+    return pixels[~extreme] if 2 * (~extreme).sum() >= len(pixels) else pixels
 
 
 def median_color(image, core):
-    pixels = image[core]
-    extreme = (pixels >= 250).all(axis=1) | (pixels <= 10).all(axis=1)
-    if 2 * (~extreme).sum() >= len(pixels):
-        pixels = pixels[~extreme]
-    return np.median(pixels, axis=0) / 255
+    return np.median(without_extremes(image[core]), axis=0) / 255
+
+
+def mean_color(image, core):
+    return without_extremes(image[core]).mean(axis=0) / 255

@@ -9,16 +9,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
 
 #include "data/crop_scale.h"
 #include "data/mask.h"
 #include "data/room.h"
+#include "data/wall_color.h"
 #include "runtime/config.h"
 #include "runtime/error.h"
 #include "runtime/stop_signal.h"
 #include "tests/data/dataset_fixture.h"
+#include "tests/data/prepare_fixture.h"
 
 namespace limewash::data {
 namespace {
@@ -28,57 +28,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
-
-void save(const fs::path& path, const Image& photo) {
-  fs::create_directories(path.parent_path());
-  cv::Mat image(static_cast<int>(photo.height),
-                static_cast<int>(photo.width),
-                CV_8UC3,
-                const_cast<uint8_t*>(photo.pixels.data()));
-  cv::Mat swapped;
-  cv::cvtColor(image, swapped, cv::COLOR_RGB2BGR);
-  ASSERT_TRUE(cv::imwrite(path.string(), swapped));
-}
-
-void save(const fs::path& path, const Mask& mask) {
-  fs::create_directories(path.parent_path());
-  const cv::Mat image(static_cast<int>(mask.height),
-                      static_cast<int>(mask.width),
-                      CV_8UC1,
-                      const_cast<uint8_t*>(mask.pixels.data()));
-  ASSERT_TRUE(cv::imwrite(path.string(), image));
-}
-
-/// A folder of photos and masks, and the options that prepare it.
-class PrepareTest : public testing::Test {
- protected:
-  PrepareTest() {
-    options.images = (folder / "images").string();
-    options.masks = (folder / "masks").string();
-    options.out = (folder / "out").string();
-    options.size = 32;
-    options.shard_size = 4;
-    options.workers = 2;
-  }
-
-  void add(const std::string& name, int number, int64_t height = 48, int64_t width = 64) {
-    save(folder / ("images/" + name), plain_photo(height, width, number));
-    save(mask_path(name), striped_mask(height, width, 0, width / 2));
-  }
-
-  fs::path mask_path(const std::string& name) const {
-    return (folder / "masks" / name).replace_extension(".png");
-  }
-
-  std::string detail_of(const PrepareReport& report, const std::string& photo) const {
-    for (const Rejection& rejection : report.rejections)
-      if (rejection.photo == photo) return rejection.reason + ": " + rejection.detail;
-    return "not rejected";
-  }
-
-  TemporaryFolder folder;
-  PrepareOptions options;
-};
 
 TEST_F(PrepareTest, MakesTheSampleThatTheStepsSay) {
   const Image photo = plain_photo(100, 140, 3);
@@ -178,21 +127,42 @@ TEST_F(PrepareTest, ScalesAMaskOfAnotherResolution) {
   EXPECT_EQ(dataset.read(0).mask.pixels, dataset.read(1).mask.pixels);
 }
 
-TEST_F(PrepareTest, DropsMasksBelowTheQualityThreshold) {
-  for (int i = 0; i < 3; ++i) add(numbered("good", i), i);
-  add("mixed.png", 1);
-  Image mixed = plain_photo(48, 64, 1);
-  for (size_t i = 0; i < mixed.pixels.size(); i += 6) {
-    mixed.pixels[i] = 240;
-    mixed.pixels[i + 2] = 10;
+/// Beside the wall, which `add` puts to the left, everything is blue.
+Image wall_beside_blue(int number) {
+  Image photo = plain_photo(48, 64, number);
+  for (size_t i = 0; i < photo.pixels.size(); i += 3)
+    if (i / 3 % 64 >= 32) photo.pixels[i] = 20, photo.pixels[i + 1] = 30, photo.pixels[i + 2] = 220;
+  return photo;
+}
+
+TEST_F(PrepareTest, DropsMasksBelowTheQualityThresholdOrALimitOfAPart) {
+  for (int i = 0; i < 3; ++i) {
+    add(numbered("good", i), i);
+    save(folder / ("images/" + numbered("good", i)), wall_beside_blue(i));
   }
+  add("mixed.png", 1);
+  Image mixed = wall_beside_blue(1);
+  for (size_t i = 0; i < mixed.pixels.size(); i += 3)
+    if (i / 3 % 64 < 16) mixed.pixels[i] = 240, mixed.pixels[i + 2] = 10;
   save(folder / "images/mixed.png", mixed);
-  options.size = 48;  // as the photo, so that the mixture is not scaled away
-  options.quality_threshold = 0.6;
+  options.quality_threshold = 0.8;
   const PrepareReport report = prepare(options);
   EXPECT_EQ(report.kept, 3);
   EXPECT_THAT(detail_of(report, "mixed.png"),
               AllOf(HasSubstr("low quality: quality 0."), HasSubstr("color_homogeneity")));
+
+  options.out = (folder / "limited").string();
+  options.quality_threshold = 0;
+  options.quality_limits = {{"foreign_objects", 0.9}};
+  const PrepareReport limited = prepare(options);
+  EXPECT_EQ(limited.kept, 3);
+  EXPECT_THAT(detail_of(limited, "mixed.png"),
+              AllOf(HasSubstr("low quality: foreign_objects 0."), HasSubstr("< 0.9")));
+
+  options.out = (folder / "all").string();
+  options.quality_limits = {};
+  options.quality_parts = {"leakage"};
+  EXPECT_EQ(prepare(options).kept, 4);
 }
 
 TEST_F(PrepareTest, OneWorkerOrManyGiveEqualBytes) {
@@ -205,7 +175,7 @@ TEST_F(PrepareTest, OneWorkerOrManyGiveEqualBytes) {
   other.out = (folder / "other").string();
   prepare(other);
   const auto files = dataset_bytes(options.out);
-  EXPECT_EQ(files.size(), 5u);  // three shards, the index, the report
+  EXPECT_EQ(files.size(), 6u);  // three shards, the index, the report, the rejected
   EXPECT_EQ(files, dataset_bytes(other.out));
 }
 

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "data/color.h"
+#include "data/dataset.h"
 #include "data/recolor.h"
 #include "data/room.h"
 
@@ -137,22 +138,56 @@ TEST(Swatch, LightFallsFromOneSideToTheOther) {
   EXPECT_GT(corners.size(), 4u) << "the direction is drawn";
 }
 
-TEST(Swatch, JitterMovesTheColorWithinItsBounds) {
+TEST(Reference, JitterMovesTheOwnColorThatIsAskedFor) {
   ReferenceOptions options;
-  options.noise = options.gradient = 0;
+  options.strategy = "median";
   options.jitter = 15;
+  const Rgb grey{0.5f, 0.5f, 0.5f};
+  const Lab from = rgb_to_lab(grey);
   double farthest = 0;
   for (uint64_t id = 0; id < 50; ++id) {
-    const Image swatch = render_swatch(options, {0.5f, 0.5f, 0.5f}, 1, swatch_stream(id));
-    const Lab lab = rgb_to_lab(
-        {swatch.pixels[0] / 255.0f, swatch.pixels[1] / 255.0f, swatch.pixels[2] / 255.0f});
-    const Lab grey = rgb_to_lab({0.5f, 0.5f, 0.5f});
+    const Reference reference = draw_reference(options, 1, id, 0, grey);
+    EXPECT_FALSE(reference.own) << "the target is repainted to the moved colour";
+    EXPECT_EQ(reference.color, draw_reference(options, 1, id, 0, grey).color);
+    const Lab lab = rgb_to_lab(reference.color);
     for (size_t axis = 0; axis < 3; ++axis) {
-      EXPECT_LE(std::abs(lab[axis] - grey[axis]), 15.5);
-      farthest = std::max<double>(farthest, std::abs(lab[axis] - grey[axis]));
+      EXPECT_LE(std::abs(lab[axis] - from[axis]), 15.01);
+      farthest = std::max<double>(farthest, std::abs(lab[axis] - from[axis]));
     }
   }
-  EXPECT_GT(farthest, 10);
+  EXPECT_GT(farthest, 13);
+}
+
+TEST(Reference, JitterLeavesRandomColorsAndTheSwatchAlone) {
+  ReferenceOptions plain, moved;
+  plain.strategy = moved.strategy = "random";
+  moved.jitter = 15;
+  EXPECT_EQ(draw_reference(plain, 1, 2, 3, kOwn).color, draw_reference(moved, 1, 2, 3, kOwn).color);
+  EXPECT_EQ(render_swatch(plain, kOwn, 16, swatch_stream()).pixels,
+            render_swatch(moved, kOwn, 16, swatch_stream()).pixels);
+}
+
+TEST(Reference, EachStrategyMeasuresTheOwnColorInItsWay) {
+  // A wall three fifths of which are dark, with a bright and a brighter part.
+  Sample sample;
+  sample.image = flat(10, {100, 80, 60});
+  sample.mask = sample.core = full_mask(10);
+  for (size_t i = 60; i < 100; ++i)
+    for (size_t c = 0; c < 3; ++c)
+      sample.image.pixels[3 * i + c] = static_cast<uint8_t>(i < 80 ? 180 : 220);
+  SampleInfo info;
+  info.color = {0.1f, 0.2f, 0.3f};
+  const auto own = [&](const char* strategy) {
+    ReferenceOptions options;
+    options.strategy = strategy;
+    return own_color(options, 42, info, sample);
+  };
+  EXPECT_EQ(own("random"), info.color);
+  EXPECT_EQ(own("hybrid"), info.color);
+  EXPECT_EQ(own("median"), (Rgb{100 / 255.0f, 80 / 255.0f, 60 / 255.0f}));
+  EXPECT_GT(own("mean")[0], 120 / 255.0f);
+  EXPECT_NEAR(own("kmeans")[0], 100 / 255.0, 1e-3);
+  EXPECT_NEAR(own("kmeans")[2], 60 / 255.0, 1e-3);
 }
 
 TEST(Recolor, AFlatWallTakesTheNewColor) {

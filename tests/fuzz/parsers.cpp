@@ -20,6 +20,8 @@
 #include "models/zip_archive.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "tests/fuzz/dataset_parsers.h"
+#include "tests/fuzz/picture_parsers.h"
 
 namespace limewash::fuzz {
 
@@ -265,12 +267,15 @@ Parser torch_archive(const path& source) {
 }  // namespace
 
 std::vector<Parser> all_parsers(const path& source, const path& work) {
-  return {safetensors_header(source),
-          safetensors(source, work),
-          config(source, work),
-          tokenizer(source),
-          pickle(source),
-          torch_archive(source)};
+  std::vector<Parser> parsers{safetensors_header(source),
+                              safetensors(source, work),
+                              config(source, work),
+                              tokenizer(source),
+                              pickle(source),
+                              torch_archive(source)};
+  for (Parser& parser : picture_parsers(work)) parsers.push_back(std::move(parser));
+  for (Parser& parser : dataset_parsers(work)) parsers.push_back(std::move(parser));
+  return parsers;
 }
 
 }  // namespace limewash::fuzz

@@ -18,8 +18,9 @@ struct Parser {
   std::function<void(const std::string&)> parse;
 };
 
-/// safetensors-header, safetensors, config, tokenizer, pickle, torch-archive. `source`: the
-/// repository; `work`: a folder for the parsers that read files by path.
+/// safetensors-header, safetensors, config, tokenizer, pickle, torch-archive, picture_parsers and
+/// dataset_parsers.
+/// `source`: the repository; `work`: a folder for the parsers that read files by path.
 std::vector<Parser> all_parsers(const std::filesystem::path& source,
                                 const std::filesystem::path& work);
 
