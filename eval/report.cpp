@@ -7,6 +7,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "eval/base64.h"
 #include "eval/metrics.h"
 #include "eval/report_style.h"
 #include "eval/svg_chart.h"
@@ -65,21 +66,6 @@ std::optional<size_t> best_of(const std::vector<json>& evaluations) {
     if (value && (!best || *value < number(evaluations[*best], name).value_or(INFINITY))) best = i;
   }
   return best;
-}
-
-std::string base64(const std::string& bytes) {
-  static constexpr char kDigits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string result;
-  result.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t left = std::min<size_t>(3, bytes.size() - i);
-    uint32_t group = 0;
-    for (size_t j = 0; j < 3; ++j)
-      group = group << 8 | (j < left ? static_cast<uint8_t>(bytes[i + j]) : 0);
-    for (size_t j = 0; j < 4; ++j) result += j <= left ? kDigits[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return result;
 }
 
 std::string tile(const std::string& value, const std::string& name) {
