@@ -112,7 +112,7 @@ EncodedHoles encode_holes(models::BaseModel& base,
     filled.push_back(data::fill_hole(options, photos[i], walls[i]));
     holes.push_back(data::hole_mask(options, walls[i]));
   }
-  const at::Tensor pixels = images_to_pixels(filled).to(device_of(*base.vae));
+  const at::Tensor pixels = images_to_pixels(filled).to(device_of(base.vae->module()));
   const at::Tensor latents = models::encode_pixels(base, pixels).first;
   const at::Device device = device_of(*base.unet);
   const int64_t downscale = photos.front().height / latents.size(2);
@@ -133,12 +133,12 @@ at::Tensor encode_reference_images(models::BaseModel& base,
 
 std::vector<data::Image> decode_images(models::BaseModel& base, const at::Tensor& latents) {
   const torch::NoGradGuard no_gradients;
-  return pixels_to_images(models::decode_latents(base, latents.to(device_of(*base.vae))));
+  return pixels_to_images(models::decode_latents(base, latents.to(device_of(base.vae->module()))));
 }
 
 std::vector<data::Image> round_trip(models::BaseModel& base, std::span<const data::Image> images) {
   const torch::NoGradGuard no_gradients;
-  const at::Tensor pixels = images_to_pixels(images).to(device_of(*base.vae));
+  const at::Tensor pixels = images_to_pixels(images).to(device_of(base.vae->module()));
   return pixels_to_images(models::decode_latents(base, models::encode_pixels(base, pixels).first));
 }
 

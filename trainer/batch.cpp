@@ -1,132 +1,184 @@
 #include "trainer/batch.h"
 
+#include <any>
 #include <cstring>
-#include <numeric>
+#include <utility>
 
 #include <torch/torch.h>
 
 #include "data/color.h"
-#include "data/sample_order.h"
+#include "data/variant.h"
 #include "runtime/random.h"
 
 namespace limewash::trainer {
 
-BatchSource::BatchSource(const data::Dataset& dataset,
-                         const data::LatentCache& cache,
-                         const at::Tensor& dropped_embedding,
-                         const models::NoiseScheduleConfig& schedule,
+namespace {
+
+/// Memory that LibTorch owns: it keeps a pinned block until the copies from it are done.
+data::AllocateBatch tensor_memory(bool pinned) {
+  return [pinned](int64_t bytes) {
+    const auto floats = (bytes + 3) / 4;
+    auto tensor = torch::empty({floats}, torch::TensorOptions().pinned_memory(pinned));
+    data::BatchMemory memory;
+    memory.data = reinterpret_cast<std::byte*>(tensor.data_ptr<float>());
+    memory.bytes = bytes;
+    memory.owner = std::move(tensor);
+    return memory;
+  };
+}
+
+}  // namespace
+
+BatchSource::BatchSource(BatchSourceParts parts,
                          const TrainingOptions& options,
-                         bool quality_weight,
-                         int64_t recolorings,
-                         uint64_t seed)
-    : dataset_(dataset),
-      cache_(cache),
-      dropped_embedding_(dropped_embedding.to(torch::kCPU, torch::kFloat).contiguous()),
-      num_train_timesteps_(schedule.num_train_timesteps),
+                         bool quality_weight)
+    : parts_(std::move(parts)),
       options_(options),
       quality_weight_(quality_weight),
-      recolorings_(recolorings),
-      seed_(seed) {
-  TORCH_CHECK(dropped_embedding.sizes() == at::IntArrayRef(cache.embedding_shape()),
+      order_(parts_.seed, options.global_batch, data::bucket_members(parts_.dataset)) {
+  parts_.dropped_embedding = parts_.dropped_embedding.to(torch::kCPU, torch::kFloat).contiguous();
+  TORCH_CHECK(parts_.dropped_embedding.sizes() == at::IntArrayRef(parts_.cache.embedding_shape()),
               "dropped embedding: expected ",
-              at::IntArrayRef(cache.embedding_shape()),
+              at::IntArrayRef(parts_.cache.embedding_shape()),
               ", got ",
-              dropped_embedding.sizes());
-  for (int64_t index = 0; index < dataset.size(); ++index) {
-    const auto sample = cache.sample(index, 0);
-    hole_area_.push_back(std::accumulate(sample.mask.begin(), sample.mask.end(), 0.0));
-    core_area_.push_back(std::accumulate(sample.core.begin(), sample.core.end(), 0.0));
-  }
+              parts_.dropped_embedding.sizes());
+  auto loader = parts_.loader;
+  loader.allocate = tensor_memory(parts_.pinned);
+  loader_ = std::make_unique<data::CachedLoader>(
+      parts_.dataset,
+      parts_.cache,
+      order_,
+      [this](int64_t number) { return plan(number); },
+      parts_.seed,
+      parts_.recolorings,
+      loader,
+      [this](data::CachedBatch& batch) { make_draws(batch); });
+}
+
+BatchSource::~BatchSource() = default;
+
+StreamSample BatchSource::draw(const data::StreamPosition& position) const {
+  const auto& info = parts_.dataset.info(position.index);
+  StreamSample sample;
+  sample.index = position.index;
+  sample.id = info.stable_id;
+  sample.epoch = position.epoch;
+  sample.timestep =
+      static_cast<int64_t>(RandomStream(parts_.seed, Purpose::kTimestep, sample.epoch, sample.id)
+                               .below(static_cast<uint64_t>(parts_.schedule.num_train_timesteps)));
+  sample.drop_reference =
+      RandomStream(parts_.seed, Purpose::kDrop, sample.epoch, sample.id).uniform() <
+      options_.drop_reference;
+  sample.quality = quality_weight_ ? info.quality : 1.0;
+  return sample;
 }
 
 std::vector<StreamSample> BatchSource::global_batch(int64_t step) const {
+  const auto plan = order_.step(step);
   std::vector<StreamSample> samples;
   samples.reserve(static_cast<size_t>(options_.global_batch));
-  for (int64_t i = 0; i < options_.global_batch; ++i) {
-    const auto position = data::sample_at(seed_, dataset_.size(), step * options_.global_batch + i);
-    const auto& info = dataset_.info(position.index);
-    StreamSample sample;
-    sample.index = position.index;
-    sample.id = info.stable_id;
-    sample.epoch = position.epoch;
-    sample.recoloring = data::recoloring_of(seed_, sample.epoch, sample.id, recolorings_);
-    sample.timestep =
-        static_cast<int64_t>(RandomStream(seed_, Purpose::kTimestep, sample.epoch, sample.id)
-                                 .below(static_cast<uint64_t>(num_train_timesteps_)));
-    sample.drop_reference = RandomStream(seed_, Purpose::kDrop, sample.epoch, sample.id).uniform() <
-                            options_.drop_reference;
-    sample.quality = quality_weight_ ? info.quality : 1.0;
-    samples.push_back(sample);
-  }
+  for (int64_t i = 0; i < options_.global_batch; ++i)
+    samples.push_back(draw(order_.at(plan.bucket, plan.first + i)));
   return samples;
 }
 
-MicroBatch BatchSource::micro_batch(const std::vector<StreamSample>& samples,
-                                    int64_t first,
-                                    int64_t count) const {
-  const int64_t height = cache_.latent_height(), width = cache_.latent_width(),
-                area = height * width;
-  const auto example = cache_.sample(samples.at(static_cast<size_t>(first)).index, 0);
-  const int64_t channels = static_cast<int64_t>(example.hole.size()) / area;
+data::BatchPlan BatchSource::plan(int64_t number) const {
+  const int64_t of_step = options_.global_batch / options_.micro_batch / parts_.ranks;
+  const auto step = order_.step(number / of_step);
+  const int64_t micro_batch = number % of_step * parts_.ranks + parts_.rank;
+  return {step.bucket, step.first + micro_batch * options_.micro_batch, options_.micro_batch};
+}
+
+void BatchSource::seek(int64_t step) {
+  loader_->seek(step * (options_.global_batch / options_.micro_batch / parts_.ranks));
+}
+
+void BatchSource::make_draws(data::CachedBatch& batch) const {
+  const size_t count = batch.samples.size(), size = batch.target_mean.size() / count;
+  for (size_t row = 0; row < count; ++row) {
+    const auto sample = draw(batch.samples[row]);
+    const auto z0 = batch.target_mean.subspan(row * size, size);
+    const auto noise = batch.target_deviation.subspan(row * size, size);
+    RandomStream deviation_noise(parts_.seed, Purpose::kVaeSample, sample.epoch, sample.id);
+    for (size_t i = 0; i < size; ++i) z0[i] = z0[i] + noise[i] * deviation_noise.normal();
+    RandomStream(parts_.seed, Purpose::kNoise, sample.epoch, sample.id).fill_normal(noise);
+    if (sample.drop_reference && !batch.embedding.empty()) {
+      const size_t width = batch.embedding.size() / count;
+      std::memcpy(batch.embedding.data() + row * width,
+                  parts_.dropped_embedding.data_ptr<float>(),
+                  width * sizeof(float));
+    }
+    const auto color = batch.color.subspan(row * 3, 3);
+    const auto lab = data::rgb_to_lab({color[0], color[1], color[2]});
+    std::copy(lab.begin(), lab.end(), color.begin());
+  }
+}
+
+MicroBatch BatchSource::next() {
+  const auto loaded = loader_->next();
+  const auto memory = std::any_cast<at::Tensor>(loaded.memory.owner);
+  const auto count = static_cast<int64_t>(loaded.samples.size());
+  const auto view = [&](std::span<const float> values, std::vector<int64_t> shape) {
+    const auto offset = values.data() - memory.data_ptr<float>();
+    return memory.narrow(0, offset, static_cast<int64_t>(values.size())).view(shape);
+  };
+  const std::vector<int64_t> latents{count, loaded.channels, loaded.height, loaded.width};
+  const std::vector<int64_t> plane{count, 1, loaded.height, loaded.width};
+  auto embeddings = parts_.cache.embedding_shape();
+  embeddings.insert(embeddings.begin(), count);
 
   MicroBatch batch;
-  batch.z0 = torch::empty({count, channels, height, width});
-  batch.noise = torch::empty_like(batch.z0);
-  batch.hole_latents = torch::empty_like(batch.z0);
-  batch.mask = torch::empty({count, 1, height, width});
-  batch.core = torch::empty_like(batch.mask);
-  batch.embeddings = dropped_embedding_.unsqueeze(0).repeat_interleave(count, 0);
+  batch.z0 = view(loaded.target_mean, latents);
+  batch.noise = view(loaded.target_deviation, latents);
+  batch.hole_latents = view(loaded.hole, latents);
+  batch.mask = view(loaded.mask, plane);
+  batch.core = view(loaded.core, plane);
+  batch.embeddings =
+      loaded.embedding.empty() ? torch::empty(embeddings) : view(loaded.embedding, embeddings);
+  batch.asked_lab = view(loaded.color, {count, 3});
   batch.timesteps = torch::empty({count}, torch::kLong);
   batch.quality = torch::empty({count});
-  batch.asked_lab = torch::empty({count, 3});
-
-  const auto copy_to = [](at::Tensor& tensor, int64_t row, std::span<const float> values) {
-    std::memcpy(tensor.data_ptr<float>() + row * static_cast<int64_t>(values.size()),
-                values.data(),
-                values.size_bytes());
-  };
-  std::vector<float> deviation_noise(static_cast<size_t>(channels * area));
   for (int64_t row = 0; row < count; ++row) {
-    const auto& sample = samples.at(static_cast<size_t>(first + row));
-    const auto cached = cache_.sample(sample.index, sample.recoloring);
-    float* z0 = batch.z0.data_ptr<float>() + row * channels * area;
-    RandomStream(seed_, Purpose::kVaeSample, sample.epoch, sample.id).fill_normal(deviation_noise);
-    for (int64_t i = 0; i < channels * area; ++i) {
-      const auto at = static_cast<size_t>(i);
-      z0[i] = cached.target_mean[at] + cached.target_deviation[at] * deviation_noise[at];
-    }
-    RandomStream(seed_, Purpose::kNoise, sample.epoch, sample.id)
-        .fill_normal({batch.noise.data_ptr<float>() + row * channels * area,
-                      static_cast<size_t>(channels * area)});
-    copy_to(batch.hole_latents, row, cached.hole);
-    copy_to(batch.mask, row, cached.mask);
-    copy_to(batch.core, row, cached.core);
-    if (!sample.drop_reference) copy_to(batch.embeddings, row, cached.embedding);
+    const auto sample = draw(loaded.samples[static_cast<size_t>(row)]);
     batch.timesteps.data_ptr<int64_t>()[row] = sample.timestep;
     batch.quality.data_ptr<float>()[row] = static_cast<float>(sample.quality);
-    const auto lab = data::rgb_to_lab(cached.color);
-    copy_to(batch.asked_lab, row, lab);
+    batch.samples.push_back(sample);
   }
   return batch;
 }
 
+int64_t BatchSource::variant_of(const StreamSample& sample) const {
+  return data::variant_of(
+      parts_.seed, sample.epoch, sample.id, parts_.recolorings, parts_.cache.variants());
+}
+
 double BatchSource::noise_weight_total(const std::vector<StreamSample>& samples,
                                        const NoiseLossOptions& options) const {
-  const double area = static_cast<double>(cache_.latent_height() * cache_.latent_width());
   double total = 0;
   for (const auto& sample : samples) {
-    const double hole = hole_area_.at(static_cast<size_t>(sample.index));
+    const double area = static_cast<double>(parts_.cache.latent_height(sample.index) *
+                                            parts_.cache.latent_width(sample.index));
+    const double hole = parts_.cache.hole_area(sample.index, variant_of(sample));
     total += sample.quality * (options.inside * hole + options.outside * (area - hole));
   }
   return total;
 }
 
 bool BatchSource::has_core(const StreamSample& sample) const {
-  return core_area_.at(static_cast<size_t>(sample.index)) > 0;
+  return parts_.cache.core_area(sample.index, variant_of(sample)) > 0;
 }
 
 double BatchSource::epoch_at(int64_t step) const {
-  return static_cast<double>(step * options_.global_batch) / static_cast<double>(dataset_.size());
+  return static_cast<double>(step * options_.global_batch) /
+         static_cast<double>(parts_.dataset.size());
+}
+
+double BatchSource::waited_seconds() const {
+  return loader_->waited_seconds();
+}
+
+std::vector<std::string> BatchSource::skipped() const {
+  return loader_->skipped();
 }
 
 }  // namespace limewash::trainer

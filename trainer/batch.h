@@ -1,15 +1,19 @@
 #pragma once
 // The samples of an optimizer step with every random draw made: each a pure function of (seed,
 // purpose, epoch, the sample's id), so that neither ranks nor batch sizes change what is trained
-// on.
+// on. Worker threads read them and make the draws ahead of the step that needs them.
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
 #include "data/dataset.h"
 #include "data/latent_cache.h"
+#include "data/loader.h"
+#include "data/sample_order.h"
 #include "models/noise_schedule.h"
 #include "trainer/options.h"
 
@@ -20,7 +24,6 @@ struct StreamSample {
   int64_t index = 0;  ///< in the dataset
   uint64_t id = 0;    ///< stable id
   uint64_t epoch = 0;
-  int64_t recoloring = 0;  ///< which of the K cached references
   int64_t timestep = 0;
   bool drop_reference = false;
   double quality = 1;  ///< the sample's loss weight
@@ -28,35 +31,44 @@ struct StreamSample {
 
 /// A forward pass. N samples, latents [C, h, w], embeddings of width E.
 struct MicroBatch {
-  at::Tensor z0, noise;     ///< [N, C, h, w]
-  at::Tensor mask;          ///< [N, 1, h, w], 1 = hole
-  at::Tensor core;          ///< [N, 1, h, w], share of the pixel that is core
-  at::Tensor hole_latents;  ///< [N, C, h, w]
-  at::Tensor embeddings;    ///< [N, E] or [N, P, E]: the references, where not dropped
-  at::Tensor timesteps;     ///< [N] int64
-  at::Tensor quality;       ///< [N]
-  at::Tensor asked_lab;     ///< [N, 3], the colour asked for
+  std::vector<StreamSample> samples;  ///< N, as global_batch has them but for bad ones' stand-ins
+  at::Tensor z0, noise;               ///< [N, C, h, w]
+  at::Tensor mask;                    ///< [N, 1, h, w], 1 = hole
+  at::Tensor core;                    ///< [N, 1, h, w], share of the pixel that is core
+  at::Tensor hole_latents;            ///< [N, C, h, w]
+  at::Tensor embeddings;              ///< [N, E] or [N, P, E]: the references, where not dropped
+  at::Tensor timesteps;               ///< [N] int64
+  at::Tensor quality;                 ///< [N]
+  at::Tensor asked_lab;               ///< [N, 3], the colour asked for
+};
+
+/// What a stream is drawn from; references outlive it.
+struct BatchSourceParts {
+  const data::Dataset& dataset;
+  const data::LatentCache& cache;
+  /// What stands for a dropped reference, of the shape of a cached embedding.
+  at::Tensor dropped_embedding;
+  const models::NoiseScheduleConfig& schedule;
+  int64_t recolorings = 1;
+  uint64_t seed = 42;
+  int rank = 0, ranks = 1;
+  data::LoaderOptions loader;
+  bool pinned = false;  ///< batches lie in pinned memory, for a GPU to copy from
 };
 
 /// The stream of samples over a cached dataset.
 class BatchSource {
  public:
-  /// `dropped_embedding`: what stands for a dropped reference, of the shape of a cached embedding.
-  BatchSource(const data::Dataset& dataset,
-              const data::LatentCache& cache,
-              const at::Tensor& dropped_embedding,
-              const models::NoiseScheduleConfig& schedule,
-              const TrainingOptions& options,
-              bool quality_weight,
-              int64_t recolorings,
-              uint64_t seed);
+  BatchSource(BatchSourceParts parts, const TrainingOptions& options, bool quality_weight);
+  ~BatchSource();
 
   /// The global batch of optimizer step `step` (from 0), whatever the number of ranks.
   std::vector<StreamSample> global_batch(int64_t step) const;
-  /// The tensors of `count` samples from `samples[first]` on.
-  MicroBatch micro_batch(const std::vector<StreamSample>& samples,
-                         int64_t first,
-                         int64_t count) const;
+  /// Go on with this rank's first micro-batch of step `step`. O(1).
+  void seek(int64_t step);
+  /// This rank's next micro-batch. The micro-batches of a step go round the ranks. A sample that
+  /// can't be read is an InputError naming it, unless such are skipped.
+  MicroBatch next();
   /// Sum over the samples of quality x sum of the noise loss's pixel weights: what the global batch
   /// divides by.
   double noise_weight_total(const std::vector<StreamSample>& samples,
@@ -65,17 +77,26 @@ class BatchSource {
   bool has_core(const StreamSample& sample) const;
   /// Passes over the dataset that are complete before step `step`.
   double epoch_at(int64_t step) const;
+  /// How long `next` has waited for the workers, all calls together.
+  double waited_seconds() const;
+  /// The ids of the samples that this rank has skipped.
+  std::vector<std::string> skipped() const;
 
  private:
-  const data::Dataset& dataset_;
-  const data::LatentCache& cache_;
-  at::Tensor dropped_embedding_;  // [E] or [P, E]
-  int64_t num_train_timesteps_;
+  /// All draws of a sample that need no pixels.
+  StreamSample draw(const data::StreamPosition& position) const;
+  int64_t variant_of(const StreamSample& sample) const;
+  /// Where micro-batch `number` of this rank stands in the order.
+  data::BatchPlan plan(int64_t number) const;
+  /// Put z_0 in the place of the target's mean, noise in that of its deviation, and the dropped
+  /// embedding where references are dropped.
+  void make_draws(data::CachedBatch& batch) const;
+
+  BatchSourceParts parts_;
   TrainingOptions options_;
   bool quality_weight_;
-  int64_t recolorings_;
-  uint64_t seed_;
-  std::vector<double> hole_area_, core_area_;  // latent pixels, by dataset index
+  data::SampleOrder order_;
+  std::unique_ptr<data::CachedLoader> loader_;  // last: its threads use the rest
 };
 
 }  // namespace limewash::trainer

@@ -17,7 +17,9 @@ struct RunSummary {
   double seconds = 0, samples_per_second = 0;
   int64_t trainers = 1, evaluators = 0;
   std::optional<double> final_loss;
-  std::string checkpoint;  ///< relative to the run folder; "" when there is none
+  std::optional<double> data_share;  ///< of this attempt's time: what rank 0 waited for data
+  int64_t bad_samples = 0;           ///< skipped in this attempt, on any rank
+  std::string checkpoint;            ///< relative to the run folder; "" when there is none
 };
 
 /// Write summary.json with the evaluations found in RUN/evaluations and the controls (kept from an

@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cmath>
+#include <set>
+#include <sstream>
 
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
@@ -26,14 +28,9 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 }
 
 /// Whose masks the rows of a micro-batch get.
-std::vector<models::DropoutKey> dropout_keys(const std::vector<StreamSample>& samples,
-                                             int64_t first,
-                                             int64_t count) {
+std::vector<models::DropoutKey> dropout_keys(const std::vector<StreamSample>& samples) {
   std::vector<models::DropoutKey> keys;
-  for (int64_t i = first; i < first + count; ++i) {
-    const auto& sample = samples.at(static_cast<size_t>(i));
-    keys.push_back({sample.epoch, sample.id});
-  }
+  for (const auto& sample : samples) keys.push_back({sample.epoch, sample.id});
   return keys;
 }
 
@@ -62,14 +59,19 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
       parts_(std::move(parts)),
       parameters_(trained_parameters(parts_.adapter, options.training.stage), kTailSize),
       optimizer_(options.optimizer, parameters_.values()),
-      source_(parts_.dataset,
-              parts_.cache,
-              models::encode_dropped_reference(parts_.base, parts_.adapter.reference_features())[0],
-              parts_.base.schedule.config(),
-              options.training,
-              options.loss.quality_weight,
-              parts_.recolorings,
-              parts_.seed),
+      source_(
+          {parts_.dataset,
+           parts_.cache,
+           models::encode_dropped_reference(parts_.base, parts_.adapter.reference_features())[0],
+           parts_.base.schedule.config(),
+           parts_.recolorings,
+           parts_.seed,
+           parts_.communicator.rank(),
+           parts_.communicator.size(),
+           options.loader,
+           parts_.base.unet->parameters().front().is_cuda()},
+          options.training,
+          options.loss.quality_weight),
       objective_(options.loss, parts_.base.schedule, parts_.cache.latent_to_rgb()),
       text_(models::encode_empty_prompt(parts_.base)),
       identity_{parts_.dataset.fingerprint(),
@@ -108,6 +110,7 @@ int64_t Trainer::resume() {
 
 TrainStatus Trainer::train() {
   if (is_writer()) loss_log_ = std::make_unique<LossLog>(parts_.run_folder / "losses.csv", step_);
+  source_.seek(step_);
   const bool whole = evaluate_if_due();
   progress_ =
       std::make_unique<Progress>("training", options_.training.steps, "steps", is_writer(), step_);
@@ -137,10 +140,9 @@ void Trainer::train_step() {
 
   // 2. Forward and backward over this rank's micro-batches.
   parameters_.zero();
-  const auto micro_batch = options_.training.micro_batch;
-  const auto micro_batches = options_.training.global_batch / micro_batch;
+  const auto micro_batches = options_.training.global_batch / options_.training.micro_batch;
   for (int64_t i = parts_.communicator.rank(); i < micro_batches; i += parts_.communicator.size()) {
-    forward_backward(samples, i * micro_batch, scale);
+    forward_backward(scale);
   }
 
   // 3. One reduction: gradients, losses, and whether anyone was asked to stop.
@@ -163,18 +165,15 @@ void Trainer::train_step() {
   record_step(norm, learning_rate);
 }
 
-void Trainer::forward_backward(const std::vector<StreamSample>& samples,
-                               int64_t first,
-                               const LossScale& scale) {
-  const auto batch = source_.micro_batch(samples, first, options_.training.micro_batch);
-  parts_.adapter.begin_dropout(parts_.seed,
-                               dropout_keys(samples, first, options_.training.micro_batch));
+void Trainer::forward_backward(const LossScale& scale) {
+  const auto batch = source_.next();
+  parts_.adapter.begin_dropout(parts_.seed, dropout_keys(batch.samples));
   const auto z_t = parts_.base.schedule.add_noise(batch.z0, batch.noise, batch.timesteps);
   const auto reference = parts_.adapter.project_reference(batch.embeddings);
   const auto text = text_.expand({z_t.size(0), -1, -1});
   const auto output = parts_.base.unet->forward(
       torch::cat({z_t, batch.mask, batch.hole_latents}, 1), batch.timesteps, text, reference);
-  const auto terms = objective_(batch, samples, first, z_t, output, scale, step_);
+  const auto terms = objective_(batch, batch.samples, 0, z_t, output, scale, step_);
   terms.total.backward();
   parts_.adapter.end_dropout();
   torch::NoGradGuard no_grad;
@@ -290,8 +289,21 @@ void Trainer::write_summary(TrainStatus status, bool with_controls) {
   if (with_controls && parts_.evaluator != nullptr) {
     with_averaged_weights([&] { controls = parts_.evaluator->controls(parts_.adapter); });
   }
+  const auto skipped = skipped_samples();
   if (!is_writer()) return;
   RunSummary summary;
+  summary.bad_samples = static_cast<int64_t>(skipped.size());
+  if (seconds_this_attempt_ > 0) {
+    summary.data_share = source_.waited_seconds() / seconds_this_attempt_;
+    spdlog::info("waited {:.2f} s for data: {:.2f} % of the training time",
+                 source_.waited_seconds(),
+                 100 * *summary.data_share);
+  }
+  if (!skipped.empty()) spdlog::warn("{} bad samples were skipped", skipped.size());
+  if (parts_.recorder != nullptr && steps_this_attempt_ > 0) {
+    parts_.recorder->metric("data_share", summary.data_share.value_or(0), step_);
+    parts_.recorder->metric("bad_samples", static_cast<double>(skipped.size()), step_);
+  }
   summary.status = status == TrainStatus::kFinished ? "finished" : "stopped";
   summary.steps = step_;
   summary.samples = step_ * options_.training.global_batch;
@@ -309,6 +321,17 @@ void Trainer::write_summary(TrainStatus status, bool with_controls) {
   }
   write_run_summary(parts_.run_folder, summary, controls);
   write_run_report(parts_.run_folder);
+}
+
+std::vector<std::string> Trainer::skipped_samples() {
+  std::string own;
+  for (const auto& id : source_.skipped()) own += id + "\n";
+  std::set<std::string> all;
+  for (const auto& text : parts_.communicator.all_gather(own)) {
+    std::istringstream lines(text);
+    for (std::string id; std::getline(lines, id);) all.insert(id);
+  }
+  return {all.begin(), all.end()};
 }
 
 void Trainer::export_adapter(const std::filesystem::path& folder) {

@@ -50,6 +50,7 @@ struct TrainerOptions {
   OptimizerOptions optimizer;
   CheckpointOptions checkpoint;
   int64_t evaluate_every = 0;
+  data::LoaderOptions loader;
 };
 
 enum class TrainStatus { kFinished, kStopped };
@@ -67,9 +68,8 @@ class Trainer {
 
  private:
   void train_step();
-  void forward_backward(const std::vector<StreamSample>& samples,
-                        int64_t first,
-                        const LossScale& scale);
+  /// The next micro-batch of this rank.
+  void forward_backward(const LossScale& scale);
   void record_step(double gradient_norm, double learning_rate);
   void refuse_endless_skips(const std::vector<StreamSample>& samples) const;
   void save();
@@ -78,6 +78,8 @@ class Trainer {
   bool evaluate_if_due();
   bool evaluate();
   void write_summary(TrainStatus status, bool with_controls);
+  /// The ids of the samples that any rank has skipped; all ranks call it.
+  std::vector<std::string> skipped_samples();
   void export_adapter(const std::filesystem::path& folder);
   /// Run `body` with the averaged weights in the network.
   void with_averaged_weights(const std::function<void()>& body);
