@@ -1,17 +1,18 @@
 // launch: starts the trainer ranks, supervises them, and restarts them from the last checkpoint.
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <thread>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include "launcher/commands.h"
+#include "launcher/mpi_command.h"
 #include "launcher/run_table.h"
 #include "launcher/supervisor.h"
 #include "launcher/training_job.h"
@@ -36,19 +37,7 @@ std::vector<std::string> attempt_arguments(const std::string& program,
                                            bool resume,
                                            bool overwrite) {
   std::vector<std::string> arguments;
-  if (trainers > 1) {
-    // Ranks set their own threads, so they must not be bound to one core; a stop needs time for a
-    // checkpoint.
-    arguments = {"mpirun",
-                 "-n",
-                 std::to_string(trainers),
-                 "--bind-to",
-                 "none",
-                 "--oversubscribe",
-                 "--mca",
-                 "odls_base_sigkill_timeout",
-                 "20"};
-  }
+  if (trainers > 1) arguments = mpirun_command(trainers);
   arguments.insert(arguments.end(), {program, "train"});
   if (!flags.config.empty()) arguments.insert(arguments.end(), {"--config", flags.config});
   for (const auto& override_text : flags.overrides)
@@ -59,15 +48,6 @@ std::vector<std::string> attempt_arguments(const std::string& program,
     arguments.push_back("--resume");
   }
   return arguments;
-}
-
-std::vector<std::string> attempt_environment() {
-  std::vector<std::string> environment;
-  if (geteuid() == 0) {
-    // Containers run as root; Open MPI asks for both.
-    environment = {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"};
-  }
-  return environment;
 }
 
 using SummaryTime = std::optional<std::filesystem::file_time_type>;
@@ -97,7 +77,7 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
     const auto before = summary_time(folder);
     const auto arguments =
         attempt_arguments(program, flags, config.launch.trainers, resume, overwrite);
-    const int status = run_supervised(arguments, attempt_environment());
+    const int status = run_supervised(arguments, mpirun_environment());
     const auto run_status =
         status == kExitDone || status == kExitStopped ? status_since(folder, before) : "";
     if (run_status == "finished") return kExitDone;
@@ -106,10 +86,14 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
     if (stop_requested())
       return std::filesystem::exists(folder / "checkpoints") ? kExitStopped : kExitFailed;
     if (attempt >= config.launch.max_restarts) {
-      spdlog::error("attempt {} ended with status {}; launch.max_restarts = {} is used up",
+      constexpr int kKilled = 128 + SIGKILL;
+      spdlog::error("attempt {} ended with status {}; launch.max_restarts = {} is used up{}",
                     attempt + 1,
                     status,
-                    config.launch.max_restarts);
+                    config.launch.max_restarts,
+                    status == kKilled ? "; a rank was killed, which is what the kernel does when "
+                                        "memory runs out: see limewash doctor --config"
+                                      : "");
       trainer::mark_run_failed(folder);
       return kExitFailed;
     }

@@ -1,9 +1,11 @@
 // model run, model info, model tokenize.
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "launcher/commands.h"
 #include "models/model_run.h"
@@ -21,6 +23,18 @@ struct ModelFlags {
   models::TokenizeOptions tokenize;
   bool json = false;
 };
+
+void print(const models::ModelRunReport& report, const std::string& part) {
+  constexpr double kGib = 1 << 30;
+  const auto& forward = report.seconds_forward;
+  const nlohmann::json line = {
+      {"part", part},
+      {"seconds_load", report.seconds_load},
+      {"seconds_first_forward", forward.front()},
+      {"seconds_forward", *std::min_element(forward.begin(), forward.end())},
+      {"peak_rss_gib", static_cast<double>(report.peak_bytes) / kGib}};
+  std::printf("%s\n", line.dump().c_str());
+}
 
 }  // namespace
 
@@ -54,18 +68,23 @@ void add_model(CLI::App& app, Action& action) {
                 flags->options.gradients,
                 "unet with --adapter: also back-propagate the input grad_sample; outputs "
                 "grad.NAME for each tensor of the adapter");
+  run->add_option("--repeat", flags->options.repeat, "Compute that often")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  run->add_flag("--json", flags->json, "Print times and peak memory as one line of JSON");
   run->footer(
       "Example: limewash model run unet --model models/limewash-tiny --inputs x.safetensors "
       "--outputs y.safetensors");
   run->callback([flags, &action] {
     action = [flags] {
       configure_threads(0, 1);
-      models::run_model_part(flags->part,
-                             flags->model,
-                             {flags->adapters.begin(), flags->adapters.end()},
-                             flags->inputs,
-                             flags->outputs,
-                             flags->options);
+      const auto report = models::run_model_part(flags->part,
+                                                 flags->model,
+                                                 {flags->adapters.begin(), flags->adapters.end()},
+                                                 flags->inputs,
+                                                 flags->outputs,
+                                                 flags->options);
+      if (flags->json) print(report, flags->part);
       return 0;
     };
   });

@@ -5,8 +5,11 @@
 
 #include "launcher/commands.h"
 #include "launcher/training_job.h"
+#include "launcher/training_memory.h"
 #include "runtime/error.h"
+#include "runtime/host_info.h"
 #include "runtime/log.h"
+#include "runtime/out_of_memory.h"
 #include "runtime/stop_signal.h"
 #include "runtime/threads.h"
 
@@ -24,21 +27,32 @@ Begin begin_of(const TrainFlags& flags) {
   return flags.resume ? Begin::kResume : Begin::kNew;
 }
 
-int train_alone(const Config& config, Begin begin) {
+/// run_training_job, which says what to lower when memory runs out.
+int run_within_memory(const Config& config, const TrainFlags& flags, Communicator& communicator) {
+  const auto memory = read_memory_limits();
+  try {
+    return run_training_job(config, begin_of(flags), communicator);
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    throw InputError(out_of_memory_text(error, config, flags.config, memory));
+  }
+}
+
+int train_alone(const Config& config, const TrainFlags& flags) {
   configure_threads(config.run.threads, 1);
   const auto communicator = make_single_process_communicator();
-  return run_training_job(config, begin, *communicator);
+  return run_within_memory(config, flags, *communicator);
 }
 
 /// Under MPI the launcher reads how a run ended from its summary: mpirun takes any status but 0 as
 /// a failed rank.
-int train_under_mpi(const Config& config, Begin begin) {
+int train_under_mpi(const Config& config, const TrainFlags& flags) {
   MpiSession session;
   try {
     configure_threads(config.run.threads, session.local_size());
     auto communicator = session.world();
     configure_logging("info", communicator->rank(), communicator->size());
-    run_training_job(config, begin, *communicator);
+    run_within_memory(config, flags, *communicator);
     communicator.reset();
     session.finalize();
     return kExitDone;
@@ -66,8 +80,7 @@ void add_train(CLI::App& app, Action& action) {
     action = [flags] {
       const auto config = load_config(flags->config, flags->overrides);
       install_stop_signals();
-      return started_under_mpi() ? train_under_mpi(config, begin_of(*flags))
-                                 : train_alone(config, begin_of(*flags));
+      return started_under_mpi() ? train_under_mpi(config, *flags) : train_alone(config, *flags);
     };
   });
 }

@@ -34,11 +34,15 @@ void add_alias(CLI::App& command,
 
 void add_synthesize(CLI::App& app, Action& action);
 void add_prepare(CLI::App& app, Action& action);
+void add_inspect(CLI::App& app, Action& action);
+void add_merge(CLI::App& app, Action& action);
 void add_train(CLI::App& app, Action& action);
 void add_launch(CLI::App& app, Action& action, const std::string& program);
 void add_model(CLI::App& app, Action& action);
 void add_import(CLI::App& app, Action& action);
 void add_export(CLI::App& app, Action& action);
+void add_doctor(CLI::App& app, Action& action, const std::string& program);
+void add_bench(CLI::App& app, Action& action);
 void add_runs(CLI::App& app, Action& action);
 
 }  // namespace limewash::launcher

@@ -20,9 +20,21 @@ void RunOptions::validate() const {
 }
 
 void DataOptions::describe(config::Fields& fields) {
-  fields.field("train", train, "prepared dataset to train on");
-  fields.field("validation", validation, "prepared dataset to evaluate on; empty: none");
+  fields.field("train", train, "prepared dataset to train on: its train side");
+  fields.field("validation",
+               validation,
+               "prepared dataset to evaluate on: its validation side, or all where it has none; "
+               "empty: none");
   fields.field("recolorings", recolorings, "references cached for each sample", {1, 1024});
+  fields.field("variants",
+               variants,
+               "cuts cached for each sample: 1 is the sample alone, more add flips and crops",
+               {1, 64});
+  fields.field("workers", workers, "threads that load batches; 0: by the cores", {0, 1024});
+  fields.choice("on_bad_sample",
+                on_bad_sample,
+                {"fail", "skip"},
+                "what a damaged sample does: end the run, or let the next one stand in");
 }
 
 void LaunchOptions::describe(config::Fields& fields) {
@@ -78,6 +90,7 @@ struct Trajectory {
     fields.field("seed", config.run.seed, "");
     fields.field("precision", config.run.precision, "");
     fields.field("recolorings", config.data.recolorings, "");
+    fields.field("variants", config.data.variants, "");
     fields.section("reference", config.reference);
     fields.section("adapter", config.adapter);
     config.training.stop_at = 0;                     // ends an attempt, not the run

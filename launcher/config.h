@@ -32,6 +32,9 @@ struct DataOptions {
   std::string train;        ///< prepared dataset
   std::string validation;   ///< "" means no evaluation
   int64_t recolorings = 4;  ///< references cached for each sample
+  int64_t variants = 1;     ///< cuts of a sample that are cached: itself, then flips and crops
+  int64_t workers = 0;      ///< threads of a rank that load batches; 0: by its cores
+  std::string on_bad_sample = "fail";  ///< fail | skip
   void describe(config::Fields& fields);
 };
 

@@ -63,12 +63,16 @@ int main(int argc, char** argv) {
   launcher::Action action;
   launcher::add_synthesize(app, action);
   launcher::add_prepare(app, action);
+  launcher::add_inspect(app, action);
+  launcher::add_merge(app, action);
   launcher::add_train(app, action);
   launcher::add_launch(app, action, program_path(argv[0]));
   launcher::add_model(app, action);
   launcher::add_import(app, action);
   launcher::add_export(app, action);
+  launcher::add_bench(app, action);
   launcher::add_runs(app, action);
+  launcher::add_doctor(app, action, program_path(argv[0]));
   if (argc == 1) {
     std::cerr << app.help();
     return kExitUsage;

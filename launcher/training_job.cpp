@@ -134,7 +134,7 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
   }
   communicator.barrier();
 
-  const data::Dataset train(config.data.train);
+  const data::Dataset train(config.data.train, "train");
   std::unique_ptr<tracking::RunRecorder> recorder;
   if (writer) {
     recorder = std::make_unique<tracking::RunRecorder>(config.tracking, folder, config.run.name);
@@ -150,7 +150,10 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
   if (!config.base.ip_adapter.empty()) adapter.load_ip_adapter(config.base.ip_adapter);
   if (!config.base.lora.empty()) adapter.load_lora(config.base.lora);
   const auto cache = data::LatentCache::open(
-      train, {config.data.recolorings, seed, config.reference}, encoders, communicator);
+      train,
+      {config.data.recolorings, seed, config.reference, config.data.variants},
+      encoders,
+      communicator);
   if (communicator.agree_any(cache == nullptr)) {
     if (recorder) recorder->close(tracking::RunStatus::kKilled);
     return kExitStopped;
@@ -159,7 +162,8 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
   std::unique_ptr<data::Dataset> validation;
   std::unique_ptr<eval::Evaluator> evaluator;
   if (!config.data.validation.empty() && config.evaluation.every > 0) {
-    validation = std::make_unique<data::Dataset>(config.data.validation);
+    validation = std::make_unique<data::Dataset>(config.data.validation,
+                                                 data::validation_split(config.data.validation));
     evaluator = std::make_unique<eval::Evaluator>(
         base, *validation, config.reference, config.evaluation, communicator, features);
     if (recorder) {
@@ -170,8 +174,16 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
     }
   }
 
+  data::LoaderOptions loader;
+  loader.workers = config.data.workers;
+  loader.skip_bad_samples = config.data.on_bad_sample == "skip";
   trainer::Trainer trainer(
-      {config.training, config.loss, config.optimizer, config.checkpoint, config.evaluation.every},
+      {config.training,
+       config.loss,
+       config.optimizer,
+       config.checkpoint,
+       config.evaluation.every,
+       loader},
       {base,
        adapter,
        train,

@@ -1,0 +1,78 @@
+"""`bench data`: its figures, its peer, and the folder that it leaves behind."""
+
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+from program import environment, limewash
+
+SMALL = ["--photos", "2", "--samples", "40", "--loads", "2000", "--workers", "2"]
+
+PEER = """
+import json, pathlib, sys
+options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+images = sorted(p.name for p in pathlib.Path(options["--images"]).iterdir())
+masks = sorted(p.name for p in pathlib.Path(options["--masks"]).iterdir())
+assert [p[:-4] for p in images] == [p[:-4] for p in masks], (images, masks)
+print("at work")
+print(json.dumps({"images_per_second": 0.001 * len(images) * int(options["--workers"])}))
+"""
+
+
+class BenchData(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="limewash-test-")
+        self.env = environment(TMPDIR=self.folder.name)
+
+    def tearDown(self):
+        self.assertEqual([p for p in os.listdir(self.folder.name) if p.startswith("limewash-bench")], [])
+        self.folder.cleanup()
+
+    def bench(self, *arguments, check=True):
+        return limewash("bench", "data", *arguments, check=check, env=self.env)
+
+    def test_prints_one_line_of_rates(self):
+        done = self.bench("--json", *SMALL)
+        self.assertEqual(done.stdout.count("\n"), 1)
+        figures = json.loads(done.stdout)
+        for name in ("prepare_photos_per_second", "raw_samples_per_second", "cached_samples_per_second",
+                     "cached_in_memory_samples_per_second", "peak_rss_mib"):
+            self.assertGreater(figures[name], 0, name)
+        self.assertEqual((figures["workers"], figures["photos"], figures["loads"]), (2, 2, 2000))
+        # Mean and deviation of the target, the hole, two planes, an embedding, a colour.
+        self.assertGreaterEqual(figures["cached_sample_bytes"], 4 * (3 * 4 * 64 * 64 + 2 * 64 * 64 + 1024 + 3))
+        self.assertLess(figures["rss_growth_mib"], 64)
+        self.assertNotIn("peer_photos_per_second", figures)
+
+    def test_runs_a_peer_beside_prepare(self):
+        peer = pathlib.Path(self.folder.name) / "peer.py"
+        peer.write_text(PEER)
+        figures = json.loads(self.bench("--json", *SMALL, "--peer", f"{sys.executable} {peer}").stdout)
+        self.assertAlmostEqual(figures["peer_photos_per_second"], 0.004)
+        self.assertAlmostEqual(figures["prepare_times_peer"], figures["prepare_photos_per_second"] / 0.004)
+
+    def test_names_a_peer_that_fails(self):
+        peer = pathlib.Path(self.folder.name) / "peer.py"
+        peer.write_text("raise SystemExit('no such photos')")
+        done = self.bench(*SMALL, "--peer", f"{sys.executable} {peer}", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("peer.py", done.stderr)
+        self.assertIn("no such photos", done.stderr)
+
+    def test_photos_can_be_left_out(self):
+        figures = json.loads(self.bench("--json", *SMALL[2:], "--photos", "0").stdout)
+        self.assertIsNone(figures["prepare_photos_per_second"])
+        self.assertGreater(figures["raw_samples_per_second"], 0)
+
+    def test_refuses_wrong_numbers(self):
+        for wrong in (["--samples", "0"], ["--workers", "-1"], ["--images", "here"]):
+            done = self.bench(*wrong, check=False)
+            self.assertEqual(done.returncode, 2, wrong)
+            self.assertIn(wrong[0], done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
