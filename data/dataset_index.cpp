@@ -79,7 +79,8 @@ ordered_json to_json(const DatasetIndex& index) {
                       {"height", shard.summary.height},
                       {"width", shard.summary.width},
                       {"bytes", shard.summary.bytes},
-                      {"fingerprint", shard.summary.fingerprint}});
+                      {"fingerprint", shard.summary.fingerprint},
+                      {"file_hash", shard.summary.file_hash}});
   for (const Rejection& rejection : index.rejections)
     rejections.push_back({{"photo", rejection.photo},
                           {"reason", rejection.reason},
@@ -126,7 +127,8 @@ DatasetIndex from_json(const ordered_json& json, const std::string& file) {
                       shard.count("height"),
                       shard.count("width"),
                       shard.count("bytes"),
-                      shard.text("fingerprint")},
+                      shard.text("fingerprint"),
+                      to_hex(shard.hex("file_hash"))},
                      shard.text("split")};
     if (std::find(std::begin(kSplits), std::end(kSplits), entry.split) == std::end(kSplits))
       throw InputError(file + ": shards[" + number + "] is of the unknown split \"" + entry.split +

@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "data/dataset_index.h"
+#include "data/file_hash.h"
 #include "data/hash.h"
 #include "data/prepare_report.h"
 #include "data/shard.h"
@@ -102,21 +103,6 @@ std::vector<Rejection> gathered_rejections(const std::vector<Source>& sources,
       if (ids.insert(rejection.id).second) rejections.push_back(std::move(rejection));
     }
   return rejections;
-}
-
-uint64_t hash_of_file(const fs::path& path, const WriteBytes& also = nullptr) {
-  constexpr int64_t kPiece = 1 << 20;
-  const PositionedFile file(path);
-  const int64_t size = file.size();
-  std::vector<char> piece(static_cast<size_t>(kPiece));
-  Hasher hasher;
-  for (int64_t done = 0; done < size; done += kPiece) {
-    const int64_t bytes = std::min(kPiece, size - done);
-    file.read(done, bytes, piece.data());
-    hasher.bytes(piece.data(), static_cast<size_t>(bytes));
-    if (also) also({piece.data(), static_cast<size_t>(bytes)});
-  }
-  return hasher.digest();
 }
 
 /// The shard's file, byte for byte.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "data/deflate.h"
+#include "data/file_hash.h"
 #include "data/hash.h"
 #include "data/mask.h"
 #include "data/ordered_parallel.h"
@@ -208,6 +209,7 @@ ShardSummary write_shard(const std::filesystem::path& path,
                              " reads back differently from what was written");
           return true;
         });
+    summary.file_hash = to_hex(hash_of_file(temporary));
   } catch (...) {
     std::error_code ignored;
     std::filesystem::remove(temporary, ignored);
@@ -289,7 +291,7 @@ ShardReader::ShardReader(std::filesystem::path path, Hdf5Reader&& reader)
     }
     infos_.push_back(std::move(info));
   }
-  summary_ = {count, height, width, file_.size(), reader.text_attribute("fingerprint")};
+  summary_ = {count, height, width, file_.size(), reader.text_attribute("fingerprint"), {}};
   if (summary_.fingerprint !=
       shard_fingerprint(head_, height, width, checksums_, sources_, wall_shares_))
     throw InputError(name + ": its fingerprint does not fit its checksums: the file is damaged");

@@ -33,6 +33,7 @@ struct ShardSample {
 struct ShardSummary {
   int64_t samples = 0, height = 0, width = 0, bytes = 0;
   std::string fingerprint;  ///< over the configuration and all samples
+  std::string file_hash;    ///< over the file's bytes; "" of a ShardReader, which reads only some
 };
 
 /// XXH3 over the sample's bytes: image, mask, core, color, palette, quality, quality parts, room

@@ -2,6 +2,8 @@
 
 #include <unordered_map>
 
+#include "data/file_hash.h"
+#include "data/hash.h"
 #include "data/ordered_parallel.h"
 #include "runtime/error.h"
 #include "runtime/progress.h"
@@ -17,6 +19,7 @@ Verification verify_dataset(const std::filesystem::path& folder,
   std::unordered_map<uint64_t, std::string> owners;  // stable id -> shard
   for (const ShardEntry& entry : index.shards) {
     if (result.stopped) break;
+    const size_t before = result.problems.size();
     try {
       const ShardReader shard = open_shard(folder, entry);
       ordered_parallel<std::string>(
@@ -46,6 +49,11 @@ Verification verify_dataset(const std::filesystem::path& folder,
             result.stopped = stop_requested();
             return !result.stopped;
           });
+      if (!result.stopped && result.problems.size() == before &&
+          to_hex(hash_of_file(folder / entry.file)) != entry.summary.file_hash)
+        result.problems.push_back((folder / entry.file).string() +
+                                  ": its samples are intact, but other bytes of it changed: it "
+                                  "does not fit the file_hash in index.json");
     } catch (const InputError& error) {
       result.problems.emplace_back(error.what());
       progress.advance(entry.summary.samples);

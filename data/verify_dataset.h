@@ -16,8 +16,9 @@ struct Verification {
   bool stopped = false;               ///< by a stop request: not everything was read
 };
 
-/// Read every sample of every shard with `threads` threads and verify its checksum; goes on after
-/// each problem. An id that two samples share is a problem, too.
+/// Read every sample of every shard with `threads` threads and verify its checksum, then the
+/// checksum of the whole file; goes on after each problem. An id that two samples share is a
+/// problem, too.
 Verification verify_dataset(const std::filesystem::path& folder,
                             const DatasetIndex& index,
                             int threads);

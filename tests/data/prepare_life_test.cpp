@@ -243,5 +243,17 @@ TEST_F(PrepareLifeTest, VerificationNamesEveryBadSampleAndShard) {
   EXPECT_THAT(found.problems[2], AllOf(HasSubstr("shard-00002.h5"), HasSubstr("No such file")));
 }
 
+TEST_F(PrepareLifeTest, VerificationFindsDamageThatNoSampleShows) {
+  for (int i = 0; i < 4; ++i) add(numbered("p", i), i);
+  prepare(options);
+  const auto index = *read_index(options.out);
+  const fs::path shard = fs::path(options.out) / index.shards[0].file;
+  write_bytes(shard, read_bytes(shard) + '\0');
+  const Verification found = verify_dataset(options.out, index, 2);
+  EXPECT_EQ(found.samples, 4);
+  ASSERT_EQ(found.problems.size(), 1u);
+  EXPECT_THAT(found.problems[0], AllOf(HasSubstr("shard-00000.h5"), HasSubstr("file_hash")));
+}
+
 }  // namespace
 }  // namespace limewash::data
