@@ -99,6 +99,7 @@ TEST_F(EvaluatorTest, WritesARecordOfEachPaintingAndAGrid) {
   EXPECT_EQ(file.at("records")[1].at("own_color"), false);
   EXPECT_EQ(file.at("records")[1].at("asked"), "#735244");
   EXPECT_TRUE(file.at("records")[1].at("delta_e_2000_exact").is_number());
+  EXPECT_TRUE(file.at("records")[1].at("clip_similarity").is_number());
   EXPECT_TRUE(file.at("records")[1].at("lpips_outside").is_null());
   EXPECT_EQ(file.at("missing").at("lpips_outside"), 6);
   const data::Image grid = data::read_image(rooms_->folder() / "records/grid.png");
