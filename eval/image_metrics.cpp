@@ -3,24 +3,19 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <string>
 
 #include <nlohmann/json.hpp>
 
 #include "eval/lpips.h"
+#include "eval/size_text.h"
 #include "runtime/error.h"
 
 namespace limewash::eval {
 namespace {
 
-std::string size_text(int64_t width, int64_t height) {
-  return std::to_string(width) + "x" + std::to_string(height);
-}
-
 void check_sizes(const data::Image& a, const data::Image& b) {
   if (a.height == b.height && a.width == b.width) return;
-  throw InputError("images to compare differ in size: " + size_text(a.width, a.height) + " and " +
-                   size_text(b.width, b.height));
+  throw InputError("images to compare differ in size: " + size_text(a) + " and " + size_text(b));
 }
 
 /// A separable window, and what turns its covariances into those that SSIM is to take.
@@ -172,8 +167,7 @@ ImageDifference compare_images(const data::Image& a,
                                const Lpips* lpips) {
   check_sizes(a, b);
   if (mask != nullptr && (mask->height != a.height || mask->width != a.width)) {
-    throw InputError("the mask is " + size_text(mask->width, mask->height) + ", the images are " +
-                     size_text(a.width, a.height));
+    throw InputError("the mask is " + size_text(*mask) + ", the images are " + size_text(a));
   }
   Pixels pixels;
   if (mask != nullptr) {

@@ -7,6 +7,7 @@
 
 #include <torch/torch.h>
 
+#include "eval/size_text.h"
 #include "models/safetensors.h"
 #include "models/strict_json.h"
 #include "models/weights.h"
@@ -201,10 +202,6 @@ struct Lpips::Network {
       if (convolution.tapped) result.push_back(distance_of(features, weights[i].head));
     }
     return result;
-  }
-
-  static std::string size_text(const data::Image& image) {
-    return std::to_string(image.width) + "x" + std::to_string(image.height);
   }
 };
 

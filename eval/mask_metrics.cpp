@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "eval/lab_image.h"
+#include "eval/size_text.h"
 #include "runtime/error.h"
 
 namespace limewash::eval {
@@ -87,10 +87,6 @@ std::optional<double> harmonic_mean(const std::optional<double>& precision,
   if (!precision && !recall) return std::nullopt;
   if (!precision || !recall || *precision + *recall == 0) return 0.0;
   return 2 * *precision * *recall / (*precision + *recall);
-}
-
-std::string size_text(const data::Mask& mask) {
-  return std::to_string(mask.width) + "x" + std::to_string(mask.height);
 }
 
 }  // namespace

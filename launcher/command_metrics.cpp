@@ -19,6 +19,7 @@
 #include "eval/mask_metrics.h"
 #include "eval/palette.h"
 #include "eval/perceptual_networks.h"
+#include "eval/size_text.h"
 #include "launcher/commands.h"
 #include "runtime/error.h"
 #include "runtime/threads.h"
@@ -106,26 +107,22 @@ void print(const ordered_json& figures, bool json) {
   }
 }
 
-/// A mask or picture that must be as large as `image`.
-template <typename Picture>
+/// `picture`, a mask or an image out of `file`, must be as large as `other`.
+template <typename Picture, typename Other>
 void check_size(const Picture& picture,
                 const std::string& file,
-                int64_t height,
-                int64_t width,
-                const std::string& expected_by) {
-  if (picture.height == height && picture.width == width) return;
-  const auto text = [](int64_t w, int64_t h) {
-    return std::to_string(w) + "x" + std::to_string(h);
-  };
-  throw InputError(file + " is " + text(picture.width, picture.height) + ", " + expected_by +
-                   " is " + text(width, height) + ": expected the same size");
+                const Other& other,
+                const std::string& other_file) {
+  if (picture.height == other.height && picture.width == other.width) return;
+  throw InputError(file + " is " + eval::size_text(picture) + ", " + other_file + " is " +
+                   eval::size_text(other) + ": expected the same size");
 }
 
 data::Mask read_mask_like(const std::string& file,
                           const data::Image& image,
                           const std::string& image_file) {
   data::Mask mask = data::read_mask(file);
-  check_size(mask, file, image.height, image.width, image_file);
+  check_size(mask, file, image, image_file);
   if (eval::inside(mask).empty())
     spdlog::warn("{}: the mask is empty: nothing to measure there", file);
   return mask;
@@ -135,7 +132,7 @@ data::Image read_image_like(const std::string& file,
                             const data::Image& image,
                             const std::string& image_file) {
   data::Image other = data::read_image(file);
-  check_size(other, file, image.height, image.width, image_file);
+  check_size(other, file, image, image_file);
   return other;
 }
 
@@ -220,7 +217,7 @@ ordered_json measure_region(const MetricsFlags& flags) {
 
 ordered_json compare_two_masks(const MetricsFlags& flags) {
   const data::Mask mask = data::read_mask(flags.mask), truth = data::read_mask(flags.against_mask);
-  check_size(truth, flags.against_mask, mask.height, mask.width, flags.mask);
+  check_size(truth, flags.against_mask, mask, flags.mask);
   return eval::to_json(eval::compare_masks(mask, truth));
 }
 

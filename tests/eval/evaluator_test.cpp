@@ -9,6 +9,7 @@
 
 #include "data/image_io.h"
 #include "runtime/stop_signal.h"
+#include "tests/eval/random_alexnet.h"
 #include "tests/eval/room_dataset.h"
 
 namespace limewash::eval {
@@ -105,6 +106,18 @@ TEST_F(EvaluatorTest, WritesARecordOfEachPaintingAndAGrid) {
   const data::Image grid = data::read_image(rooms_->folder() / "records/grid.png");
   EXPECT_GT(grid.width, 6 * 160);
   EXPECT_GT(grid.height, 3 * 160);
+}
+
+TEST_F(EvaluatorTest, MeasuresLpipsOutsideWhereItHasWeights) {
+  const RandomAlexNet weights;
+  EvaluationOptions with_lpips = options();
+  with_lpips.lpips = weights.file().string();
+  const auto communicator = make_single_process_communicator();
+  const data::Dataset dataset = rooms_->open();
+  Evaluator evaluator(*base_, dataset, {}, with_lpips, *communicator);
+  const auto result = evaluator.evaluate(1, adapter_, rooms_->folder() / "lpips")->to_json();
+  EXPECT_GT(result.at("lpips_outside").get<double>(), 0);
+  EXPECT_FALSE(result.at("missing").contains("lpips_outside"));
 }
 
 TEST_F(EvaluatorTest, ControlsSayWhatTheyAreFor) {

@@ -13,7 +13,6 @@ import warnings
 import lpips
 import numpy
 import torch
-import torchvision
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy import ndimage
@@ -265,32 +264,35 @@ class Metrics(unittest.TestCase):
     def lpips_pair(self, net):
         """The lpips package with a random trunk, and the same weights in a file by our script."""
         torch.manual_seed(SEED % 2**31)
-        trunk = {"alex": torchvision.models.alexnet, "vgg": torchvision.models.vgg16}[net](weights=None)
-        saved, file = self.folder / f"{net}.pth", self.folder / f"{net}.safetensors"
-        torch.save(trunk.state_dict(), saved)
-        subprocess.run([sys.executable, ROOT / "eval/make_lpips_weights.py", "--net", net, "--trunk", saved,
-                        "--out", file], check=True, capture_output=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reference = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-            spatial = lpips.LPIPS(net=net, pnet_rand=True, spatial=True, verbose=False)
-        features = {name.removeprefix("features."): tensor for name, tensor in trunk.state_dict().items()
-                    if name.startswith("features.")}
-        for network in (reference, spatial):
-            state = network.net.state_dict()
-            network.net.load_state_dict({name: features[name.split(".", 1)[1]] for name in state})
-        return reference, spatial, file
+        # lpips cuts torchvision's `features` into slices, but keeps their numbers.
+        trunk = {f"features.{name.split('.', 1)[1]}": tensor for name, tensor in reference.net.state_dict().items()}
+        saved, file = self.folder / f"{net}.pth", self.folder / f"{net}.safetensors"
+        torch.save({**trunk, "classifier.6.bias": torch.zeros(1000)}, saved)
+        subprocess.run([sys.executable, ROOT / "eval/make_lpips_weights.py", "--net", net, "--trunk", saved,
+                        "--out", file], check=True, capture_output=True)
+        return reference, file
+
+    @staticmethod
+    def lpips_map(reference, a, b):
+        reference.spatial = True
+        with torch.no_grad():
+            full = reference(as_lpips_takes(a), as_lpips_takes(b))[0, 0].numpy().astype(float)
+        reference.spatial = False
+        return full
 
     def test_lpips_is_that_of_the_lpips_package(self):
         for net in ("alex", "vgg"):
-            reference, spatial, file = self.lpips_pair(net)
+            reference, file = self.lpips_pair(net)
             for case in range(2):
                 height, width = self.rng.integers(40, 150, 2)
                 a, b = random_picture(self.rng, height, width), random_picture(self.rng, height, width)
                 mask = random_mask(self.rng, height, width)
                 with torch.no_grad():
                     whole = reference(as_lpips_takes(a), as_lpips_takes(b)).item()
-                    full = spatial(as_lpips_takes(a), as_lpips_takes(b))[0, 0].numpy().astype(float)
+                full = self.lpips_map(reference, a, b)
                 arguments = ("--image", self.save("a", a), "--against", self.save("b", b), "--lpips", file)
                 with self.subTest(net=net, size=(height, width)):
                     self.assertGreater(whole, 10 * CLOSE)
@@ -298,12 +300,10 @@ class Metrics(unittest.TestCase):
                     self.assert_close(self.figures(*arguments, "--mask", self.save("mask", mask)),
                                       {"lpips": full[mask].mean()})
             ring = ndimage.binary_dilation(mask, numpy.ones((7, 7)))
-            with torch.no_grad():
-                pasted = numpy.where(ring[..., None], b, a)
-                full = spatial(as_lpips_takes(pasted), as_lpips_takes(b))[0, 0].numpy().astype(float)
+            full = self.lpips_map(reference, numpy.where(ring[..., None], b, a), b)
             found = self.figures("--image", self.folder / "a.png", "--reference", "808080", "--source",
                                  self.folder / "b.png", "--mask", self.folder / "mask.png", "--lpips", file)
-            self.assert_close(found, {"lpips_outside": full[~ring].mean()})
+            self.assert_close(found, {"lpips_outside": mean(full[~ring])})
             equal = self.figures("--image", self.folder / "a.png", "--against", self.folder / "a.png", "--lpips", file)
             self.assert_close(equal, {"lpips": 0, "psnr": None, "ssim": 1, "delta_e_2000_mean": 0}, within=1e-9)
 
@@ -358,14 +358,14 @@ class Metrics(unittest.TestCase):
         self.assert_close(self.figures("--mask", full, "--against-mask", none), {"iou": 0, "boundary_f": None})
 
     def test_small_pictures_have_no_lpips(self):
-        _, _, file = self.lpips_pair("alex")
+        _, file = self.lpips_pair("alex")
         for height, missing in ((30, True), (31, False)):
             a, b = (self.save(name, random_picture(self.rng, height, 40)) for name in "ab")
             found = self.figures("--image", a, "--against", b, "--lpips", file)
             self.assertEqual(found["lpips"] is None, missing)
 
     def test_damaged_lpips_weights_are_named(self):
-        _, _, file = self.lpips_pair("alex")
+        _, file = self.lpips_pair("alex")
         a, bad = self.save("a", random_picture(self.rng, 40, 40)), self.folder / "bad.safetensors"
         tensors = load_file(file)
 
