@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "eval/image_metrics.h"
+#include "eval/perceptual_networks.h"
 
 namespace limewash::eval {
 namespace {
@@ -63,8 +64,8 @@ std::vector<double> low_pass(const LabImage& image, const Pixels& hole) {
   return result;
 }
 
-/// The painting with the source's pixels wherever it is not outside, so that no window of SSIM sees
-/// the hole.
+/// The painting with the source's pixels wherever it is not outside, so that no window of SSIM and
+/// no feature of LPIPS sees the hole.
 data::Image only_outside(const data::Image& output,
                          const data::Image& source,
                          const Pixels& outside) {
@@ -82,12 +83,16 @@ Metrics all_missing() {
                            "delta_e_76",
                            "lab_distance",
                            "delta_e_2000_pixel",
+                           "delta_e_2000_p05",
+                           "delta_e_2000_p25",
+                           "delta_e_2000_p75",
                            "delta_e_2000_p95",
                            "delta_e_2000_exact",
                            "hue_error",
                            "lightness_difference",
                            "chroma_difference",
                            "shading_fidelity",
+                           "clip_similarity",
                            "psnr_outside",
                            "ssim_outside",
                            "lpips_outside",
@@ -117,24 +122,26 @@ std::optional<double> hue_error(const data::Lab& a, const data::Lab& b) {
 void add_color_metrics(Metrics& metrics,
                        const LabImage& image,
                        const Pixels& core,
-                       const data::Rgb& asked) {
-  std::optional<double> delta_e_2000_of_mean, delta_e_76, hue, lightness, chroma_gap, pixel, p95;
+                       const data::Lab& reference) {
+  std::optional<double> delta_e_2000_of_mean, delta_e_76, hue, lightness, chroma_gap;
+  std::vector<double> pixels;
   if (!core.empty()) {
-    const data::Lab reference = data::rgb_to_lab(asked), region = robust_mean(image, core);
+    const data::Lab region = robust_mean(image, core);
     delta_e_2000_of_mean = data::delta_e_2000(region, reference);
     delta_e_76 = data::delta_e_76(region, reference);
     hue = hue_error(region, reference);
     lightness = std::abs(double{region[0]} - reference[0]);
     chroma_gap = std::abs(chroma(region) - chroma(reference));
-    const std::vector<double> pixels = delta_e_2000(image, core, reference);
-    pixel = quantile(pixels, 0.5);
-    p95 = quantile(pixels, 0.95);
+    pixels = delta_e_2000(image, core, reference);
   }
   metrics.add("delta_e_2000", delta_e_2000_of_mean);
   metrics.add("delta_e_76", delta_e_76);
   metrics.add("lab_distance", delta_e_76);
-  metrics.add("delta_e_2000_pixel", pixel);
-  metrics.add("delta_e_2000_p95", p95);
+  metrics.add("delta_e_2000_pixel", quantile(pixels, 0.5));
+  metrics.add("delta_e_2000_p05", quantile(pixels, 0.05));
+  metrics.add("delta_e_2000_p25", quantile(pixels, 0.25));
+  metrics.add("delta_e_2000_p75", quantile(pixels, 0.75));
+  metrics.add("delta_e_2000_p95", quantile(pixels, 0.95));
   metrics.add("hue_error", hue);
   metrics.add("lightness_difference", lightness);
   metrics.add("chroma_difference", chroma_gap);
@@ -157,14 +164,16 @@ std::optional<double> shading_fidelity(const LabImage& image,
   return xy / std::sqrt(xx * yy);
 }
 
-Metrics measure_painting(const Painting& painting) {
+Metrics measure_painting(const Painting& painting, PerceptualNetworks* networks) {
   Metrics metrics = all_missing();
   if (painting.output.pixels.empty()) return metrics;
   const LabImage output = to_lab(painting.output), source = to_lab(painting.source);
   const Regions regions = split_regions(painting.wall);
 
   Metrics colors;
-  add_color_metrics(colors, output, inside(painting.core), painting.asked);
+  const data::Lab reference =
+      painting.reference != nullptr ? robust_mean(*painting.reference) : to_lab(painting.asked);
+  add_color_metrics(colors, output, inside(painting.core), reference);
   for (const auto& [name, value] : colors.values) set(metrics, name, value);
   if (painting.exact != nullptr) {
     const LabImage exact = to_lab(*painting.exact);
@@ -174,19 +183,25 @@ Metrics measure_painting(const Painting& painting) {
     set(metrics, "shading_fidelity", shading_fidelity(output, source, regions.hole));
   }
   set(metrics, "psnr_outside", psnr(painting.output, painting.source, regions.outside));
-  set(metrics,
-      "ssim_outside",
-      ssim(only_outside(painting.output, painting.source, regions.outside),
-           painting.source,
-           regions.outside));
+  const data::Image surroundings = only_outside(painting.output, painting.source, regions.outside);
+  set(metrics, "ssim_outside", ssim(surroundings, painting.source, regions.outside));
+  if (networks != nullptr) {
+    set(metrics, "lpips_outside", networks->lpips(surroundings, painting.source, regions.outside));
+    set(metrics,
+        "clip_similarity",
+        networks->clip_similarity(
+            painting.output, painting.wall, painting.asked, painting.reference));
+  }
   set(metrics, "delta_e_2000_outside", mean(delta_e_2000(output, regions.outside, source)));
   set(metrics, "edge_bleed", mean(delta_e_2000(output, regions.ring, source)));
   return metrics;
 }
 
-Metrics measure_color(const data::Image& image, const data::Mask& core, const data::Rgb& asked) {
+Metrics measure_color(const data::Image& image,
+                      const data::Mask& core,
+                      const data::Lab& reference) {
   Metrics metrics;
-  add_color_metrics(metrics, to_lab(image), inside(core), asked);
+  add_color_metrics(metrics, to_lab(image), inside(core), reference);
   return metrics;
 }
 

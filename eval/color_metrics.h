@@ -12,6 +12,8 @@
 
 namespace limewash::eval {
 
+class PerceptualNetworks;
+
 /// Below this chroma a colour has no hue worth a number.
 inline constexpr double kLeastChroma = 5.0;
 
@@ -19,12 +21,13 @@ inline constexpr double kLeastChroma = 5.0;
 std::optional<double> hue_error(const data::Lab& a, const data::Lab& b);
 
 /// `delta_e_2000`, `delta_e_76`, `lab_distance`, `hue_error`, `lightness_difference`,
-/// `chroma_difference` of the robust mean over `core` against `asked`, and `delta_e_2000_pixel` and
-/// `delta_e_2000_p95` of its pixels. All missing for an empty core.
+/// `chroma_difference` of the robust mean over `core` against `reference`, and of its pixels the
+/// median `delta_e_2000_pixel` and the percentiles `delta_e_2000_p05`, `_p25`, `_p75` and `_p95`.
+/// All missing for an empty core.
 void add_color_metrics(Metrics& metrics,
                        const LabImage& image,
                        const Pixels& core,
-                       const data::Rgb& asked);
+                       const data::Lab& reference);
 
 /// Pearson correlation of the low-passed L of two images over `hole` (Gaussian, sigma 1/64 of the
 /// longer side, taken over hole pixels only). nullopt for fewer than two pixels, or when either
@@ -42,13 +45,15 @@ struct Painting {
   const data::Mask& core;     ///< where colour is measured
   data::Rgb asked;            ///< the reference colour
   const data::Image* exact;   ///< the exact repaint of a procedural room, or nullptr
+  /// A reference picture, whose robust mean then stands for `asked`; nullptr: none.
+  const data::Image* reference = nullptr;
 };
 
-/// All names of design §10 but `floor`, in its order. `lpips_outside` needs weights that are not
-/// shipped and is always missing.
-Metrics measure_painting(const Painting& painting);
+/// All names of docs/evaluation.md, in its order. `lpips_outside` and `clip_similarity` need
+/// networks and are missing without.
+Metrics measure_painting(const Painting& painting, PerceptualNetworks* networks = nullptr);
 
 /// The colour names of one image against a colour over a mask: `limewash metrics --reference`.
-Metrics measure_color(const data::Image& image, const data::Mask& core, const data::Rgb& asked);
+Metrics measure_color(const data::Image& image, const data::Mask& core, const data::Lab& reference);
 
 }  // namespace limewash::eval

@@ -1,5 +1,7 @@
 #include "eval/evaluation_options.h"
 
+#include <filesystem>
+
 #include "eval/palette.h"
 #include "runtime/error.h"
 
@@ -16,6 +18,10 @@ void EvaluationOptions::describe(config::Fields& fields) {
   fields.field("seed", seed, "of the paintings' noise", {0});
   fields.field("guidance", guidance, "classifier-free, on the reference; 1: none", {0, 30});
   fields.field("batch", batch, "paintings at a time", {1, 1024});
+  fields.field(
+      "lpips",
+      lpips,
+      "LPIPS weights, made by eval/make_lpips_weights.py; empty: lpips_outside is missing");
 }
 
 void EvaluationOptions::validate() const {
@@ -24,6 +30,9 @@ void EvaluationOptions::validate() const {
     throw ConfigError("evaluation.references: " + std::to_string(references) +
                       " colours per photo, but evaluation.palette has " + std::to_string(size) +
                       "; expected at most that many, or 0 for all");
+  }
+  if (!lpips.empty() && !std::filesystem::is_regular_file(lpips)) {
+    throw ConfigError("evaluation.lpips is '" + lpips + "': expected an existing file");
   }
 }
 

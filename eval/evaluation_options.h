@@ -21,6 +21,7 @@ struct EvaluationOptions {
   int64_t seed = 42;
   double guidance = 1.0;
   int64_t batch = 16;
+  std::string lpips;  ///< weights for `lpips_outside` (eval/make_lpips_weights.py); "": missing
   void describe(config::Fields& fields);
   void validate() const;
   /// `palette`, or the classic chart where it is empty.

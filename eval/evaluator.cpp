@@ -15,6 +15,7 @@
 #include "eval/evaluation_files.h"
 #include "eval/painting_plan.h"
 #include "eval/palette.h"
+#include "eval/perceptual_networks.h"
 #include "eval/picture_grid.h"
 #include "inference/inpaint_pipeline.h"
 #include "runtime/error.h"
@@ -101,6 +102,7 @@ struct Evaluator::Impl {
       targets;  ///< exact repaint of this rank's procedural paintings, by index
   std::map<data::Rgb, at::Tensor> features_of_color;  ///< [1, ...], of the swatches so far
   at::Tensor dropped_features;                        ///< [1, ...]
+  std::unique_ptr<PerceptualNetworks> networks;
 
   int64_t num_batches() const {
     return (static_cast<int64_t>(plan.size()) + options.batch - 1) / options.batch;
@@ -218,7 +220,8 @@ Metrics Evaluator::Impl::measure(int64_t painting, const data::Image& output) co
                            photo.sample.mask,
                            photo.sample.core,
                            plan[painting].asked,
-                           exact == targets.end() ? nullptr : &exact->second});
+                           exact == targets.end() ? nullptr : &exact->second},
+                          networks.get());
 }
 
 std::optional<Evaluator::Impl::Measured> Evaluator::Impl::measure_all(
@@ -283,8 +286,19 @@ Evaluator::Evaluator(models::BaseModel& base,
                      const EvaluationOptions& options,
                      Communicator& communicator,
                      models::ReferenceFeatures features)
-    : impl_(new Impl{
-          base, dataset, reference, options, communicator, features, {}, {}, {}, {}, {}, {}}) {
+    : impl_(new Impl{base,
+                     dataset,
+                     reference,
+                     options,
+                     communicator,
+                     features,
+                     {},
+                     {},
+                     {},
+                     {},
+                     {},
+                     {},
+                     std::make_unique<PerceptualNetworks>(options.lpips, base)}) {
   if (dataset.size() == 0) {
     throw InputError(dataset.folder().string() + ": no sample to evaluate on");
   }

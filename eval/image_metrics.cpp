@@ -1,62 +1,79 @@
 #include "eval/image_metrics.h"
 
-#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <string>
 
 #include <nlohmann/json.hpp>
 
+#include "eval/lpips.h"
+#include "eval/size_text.h"
 #include "runtime/error.h"
 
 namespace limewash::eval {
 namespace {
 
-constexpr int64_t kRadius = 5;  // 3.5 sigma
-constexpr int64_t kTaps = 2 * kRadius + 1;
-
-std::string size_text(int64_t width, int64_t height) {
-  return std::to_string(width) + "x" + std::to_string(height);
-}
-
 void check_sizes(const data::Image& a, const data::Image& b) {
   if (a.height == b.height && a.width == b.width) return;
-  throw InputError("images to compare differ in size: " + size_text(a.width, a.height) + " and " +
-                   size_text(b.width, b.height));
+  throw InputError("images to compare differ in size: " + size_text(a) + " and " + size_text(b));
 }
 
-const std::array<double, kTaps>& gaussian() {
-  static const std::array<double, kTaps> weights = [] {
-    std::array<double, kTaps> values{};
-    double sum = 0;
-    for (int64_t i = 0; i < kTaps; ++i) {
-      const double distance = static_cast<double>(i - kRadius) / 1.5;
-      sum += values[i] = std::exp(-0.5 * distance * distance);
-    }
-    for (double& value : values) value /= sum;
-    return values;
-  }();
-  return weights;
+/// A separable window, and what turns its covariances into those that SSIM is to take.
+struct Window {
+  int64_t radius;
+  std::vector<double> weights;  ///< [2 radius + 1], of sum 1
+  double covariance_scale;
+
+  int64_t taps() const {
+    return 2 * radius + 1;
+  }
+};
+
+Window gaussian_window() {
+  constexpr int64_t kRadius = 5;  // 3.5 sigma
+  Window window{kRadius, {}, 1.0};
+  double sum = 0;
+  for (int64_t i = -kRadius; i <= kRadius; ++i) {
+    const double distance = static_cast<double>(i) / 1.5;
+    window.weights.push_back(std::exp(-0.5 * distance * distance));
+    sum += window.weights.back();
+  }
+  for (double& weight : window.weights) weight /= sum;
+  return window;
 }
 
-/// Separable Gaussian where the window fits; [height - 10, width - 10] row-major.
-std::vector<double> filter(const std::vector<double>& plane, int64_t height, int64_t width) {
-  const std::array<double, kTaps>& weights = gaussian();
-  const int64_t inner_height = height - 2 * kRadius, inner_width = width - 2 * kRadius;
+Window uniform_window() {
+  constexpr int64_t kRadius = 3;
+  constexpr double kPixels = (2 * kRadius + 1) * (2 * kRadius + 1);
+  return {kRadius,
+          std::vector<double>(2 * kRadius + 1, 1.0 / std::sqrt(kPixels)),
+          kPixels / (kPixels - 1)};
+}
+
+const Window& window_of(SsimWindow kind) {
+  static const Window gaussian = gaussian_window(), uniform = uniform_window();
+  return kind == SsimWindow::kGaussian ? gaussian : uniform;
+}
+
+/// Filtered where the window fits; [height - 2 radius, width - 2 radius] row-major.
+std::vector<double> filter(const std::vector<double>& plane,
+                           int64_t height,
+                           int64_t width,
+                           const Window& window) {
+  const int64_t inner_height = height - 2 * window.radius, inner_width = width - 2 * window.radius;
   std::vector<double> rows(inner_height * width, 0.0), result(inner_height * inner_width, 0.0);
   for (int64_t y = 0; y < inner_height; ++y) {
     double* out = &rows[y * width];
-    for (int64_t tap = 0; tap < kTaps; ++tap) {
+    for (int64_t tap = 0; tap < window.taps(); ++tap) {
       const double* in = &plane[(y + tap) * width];
-      for (int64_t x = 0; x < width; ++x) out[x] += weights[tap] * in[x];
+      for (int64_t x = 0; x < width; ++x) out[x] += window.weights[tap] * in[x];
     }
   }
   for (int64_t y = 0; y < inner_height; ++y) {
     double* out = &result[y * inner_width];
-    for (int64_t tap = 0; tap < kTaps; ++tap) {
+    for (int64_t tap = 0; tap < window.taps(); ++tap) {
       const double* in = &rows[y * width + tap];
-      for (int64_t x = 0; x < inner_width; ++x) out[x] += weights[tap] * in[x];
+      for (int64_t x = 0; x < inner_width; ++x) out[x] += window.weights[tap] * in[x];
     }
   }
   return result;
@@ -94,38 +111,45 @@ std::optional<double> psnr(const data::Image& a, const data::Image& b, const Pix
   return 10.0 * std::log10(255.0 * 255.0 / error);
 }
 
-std::vector<double> ssim_map(const data::Image& a, const data::Image& b) {
+std::vector<double> ssim_map(const data::Image& a, const data::Image& b, SsimWindow kind) {
   check_sizes(a, b);
   constexpr double kC1 = (0.01 * 255) * (0.01 * 255), kC2 = (0.03 * 255) * (0.03 * 255);
-  const int64_t height = a.height, width = a.width;
+  const Window& window = window_of(kind);
+  const int64_t height = a.height, width = a.width, radius = window.radius;
   std::vector<double> map(height * width, std::numeric_limits<double>::quiet_NaN());
-  if (height < kTaps || width < kTaps) return map;
-  const int64_t inner_height = height - 2 * kRadius, inner_width = width - 2 * kRadius;
+  if (height < window.taps() || width < window.taps()) return map;
+  const int64_t inner_height = height - 2 * radius, inner_width = width - 2 * radius;
   std::vector<double> sums(inner_height * inner_width, 0.0);
+  const auto filtered = [&](const std::vector<double>& plane) {
+    return filter(plane, height, width, window);
+  };
   for (int c = 0; c < 3; ++c) {
     const std::vector<double> x = channel(a, c), y = channel(b, c);
-    const std::vector<double> mean_x = filter(x, height, width), mean_y = filter(y, height, width);
-    const std::vector<double> xx = filter(products(x, x), height, width);
-    const std::vector<double> yy = filter(products(y, y), height, width);
-    const std::vector<double> xy = filter(products(x, y), height, width);
+    const std::vector<double> mean_x = filtered(x), mean_y = filtered(y);
+    const std::vector<double> xx = filtered(products(x, x)), yy = filtered(products(y, y));
+    const std::vector<double> xy = filtered(products(x, y));
     for (size_t i = 0; i < sums.size(); ++i) {
       const double squares = mean_x[i] * mean_x[i] + mean_y[i] * mean_y[i];
       const double product = mean_x[i] * mean_y[i];
-      const double variances = xx[i] + yy[i] - squares, covariance = xy[i] - product;
+      const double variances = window.covariance_scale * (xx[i] + yy[i] - squares);
+      const double covariance = window.covariance_scale * (xy[i] - product);
       sums[i] +=
           (2 * product + kC1) * (2 * covariance + kC2) / ((squares + kC1) * (variances + kC2));
     }
   }
   for (int64_t y = 0; y < inner_height; ++y) {
     for (int64_t x = 0; x < inner_width; ++x) {
-      map[(y + kRadius) * width + x + kRadius] = sums[y * inner_width + x] / 3.0;
+      map[(y + radius) * width + x + radius] = sums[y * inner_width + x] / 3.0;
     }
   }
   return map;
 }
 
-std::optional<double> ssim(const data::Image& a, const data::Image& b, const Pixels& pixels) {
-  const std::vector<double> map = ssim_map(a, b);
+std::optional<double> ssim(const data::Image& a,
+                           const data::Image& b,
+                           const Pixels& pixels,
+                           SsimWindow window) {
+  const std::vector<double> map = ssim_map(a, b, window);
   double sum = 0;
   int64_t count = 0;
   for (const int64_t pixel : pixels) {
@@ -137,11 +161,13 @@ std::optional<double> ssim(const data::Image& a, const data::Image& b, const Pix
   return sum / static_cast<double>(count);
 }
 
-ImageDifference compare_images(const data::Image& a, const data::Image& b, const data::Mask* mask) {
+ImageDifference compare_images(const data::Image& a,
+                               const data::Image& b,
+                               const data::Mask* mask,
+                               const Lpips* lpips) {
   check_sizes(a, b);
   if (mask != nullptr && (mask->height != a.height || mask->width != a.width)) {
-    throw InputError("the mask is " + size_text(mask->width, mask->height) + ", the images are " +
-                     size_text(a.width, a.height));
+    throw InputError("the mask is " + size_text(*mask) + ", the images are " + size_text(a));
   }
   Pixels pixels;
   if (mask != nullptr) {
@@ -161,6 +187,10 @@ ImageDifference compare_images(const data::Image& a, const data::Image& b, const
   result.delta_e_2000_mean = sum_2000 / static_cast<double>(pixels.size());
   result.psnr = psnr(a, b, pixels);
   result.ssim = ssim(a, b, pixels);
+  result.ssim_uniform = ssim(a, b, pixels, SsimWindow::kUniform);
+  if (lpips != nullptr) {
+    result.lpips = mask == nullptr ? lpips->distance(a, b) : lpips->distance(a, b, pixels);
+  }
   return result;
 }
 
@@ -169,6 +199,7 @@ nlohmann::json to_json(const ImageDifference& difference) {
           {"delta_e_2000_mean", or_null(difference.delta_e_2000_mean)},
           {"psnr", or_null(difference.psnr)},
           {"ssim", or_null(difference.ssim)},
+          {"ssim_uniform", or_null(difference.ssim_uniform)},
           {"lpips", or_null(difference.lpips)}};
 }
 

@@ -1,35 +1,72 @@
 #include "eval/lab_image.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-
-#include "data/color_tables.h"
+#include <numeric>
 
 namespace limewash::eval {
 namespace {
 
+/// IEC 61966-2-1, of the 256 bytes.
+const std::array<double, 256>& linear_of_byte() {
+  static const std::array<double, 256> table = [] {
+    std::array<double, 256> values{};
+    for (size_t byte = 0; byte < values.size(); ++byte) {
+      const double value = static_cast<double>(byte) / 255;
+      values[byte] = value > 0.04045 ? std::pow((value + 0.055) / 1.055, 2.4) : value / 12.92;
+    }
+    return values;
+  }();
+  return table;
+}
+
 /// f(t) of CIELAB with scikit-image's constants.
-float lightness_curve(float ratio) {
-  return ratio > 0.008856f ? std::cbrt(ratio) : 7.787f * ratio + 16.0f / 116.0f;
+double lightness_curve(double ratio) {
+  return ratio > 0.008856 ? std::cbrt(ratio) : 7.787 * ratio + 16.0 / 116.0;
+}
+
+/// In double: float's rounding would turn the hue of a near-grey by more than 1e-4 degrees.
+data::Lab lab_of_bytes(const uint8_t* rgb) {
+  const auto& linear = linear_of_byte();
+  const double r = linear[rgb[0]], g = linear[rgb[1]], b = linear[rgb[2]];
+  // Rows of the sRGB to XYZ matrix, over the white point D65/2 degrees.
+  const double x = lightness_curve((0.412453 * r + 0.357580 * g + 0.180423 * b) / 0.95047);
+  const double y = lightness_curve(0.212671 * r + 0.715160 * g + 0.072169 * b);
+  const double z = lightness_curve((0.019334 * r + 0.119193 * g + 0.950227 * b) / 1.08883);
+  return {static_cast<float>(116 * y - 16),
+          static_cast<float>(500 * (x - y)),
+          static_cast<float>(200 * (y - z))};
 }
 
 }  // namespace
 
 LabImage to_lab(const data::Image& image) {
-  const auto& linear = data::linear_of_byte();
   LabImage lab{image.height, image.width, {}};
   lab.pixels.resize(static_cast<size_t>(image.height * image.width));
   const uint8_t* bytes = image.pixels.data();
   for (data::Lab& pixel : lab.pixels) {
-    const float r = linear[bytes[0]], g = linear[bytes[1]], b = linear[bytes[2]];
+    pixel = lab_of_bytes(bytes);
     bytes += 3;
-    // Rows of the sRGB to XYZ matrix, over the white point D65/2 degrees.
-    const float x = lightness_curve((0.412453f * r + 0.357580f * g + 0.180423f * b) / 0.95047f);
-    const float y = lightness_curve(0.212671f * r + 0.715160f * g + 0.072169f * b);
-    const float z = lightness_curve((0.019334f * r + 0.119193f * g + 0.950227f * b) / 1.08883f);
-    pixel = {116.0f * y - 16.0f, 500.0f * (x - y), 200.0f * (y - z)};
   }
   return lab;
+}
+
+data::Lab to_lab(const data::Rgb& color) {
+  uint8_t bytes[3];
+  for (size_t c = 0; c < 3; ++c) {
+    const float value = color[c] * 255;
+    const float nearest = std::clamp(std::round(value), 0.0f, 255.0f);
+    if (!(std::abs(value - nearest) < 1e-4f)) return data::rgb_to_lab(color);
+    bytes[c] = static_cast<uint8_t>(nearest);
+  }
+  return lab_of_bytes(bytes);
+}
+
+data::Lab robust_mean(const data::Image& image) {
+  Pixels all(static_cast<size_t>(image.height * image.width));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  return robust_mean(to_lab(image), all);
 }
 
 Pixels inside(const data::Mask& mask) {

@@ -14,8 +14,10 @@ struct LabImage {
   std::vector<data::Lab> pixels;  ///< [height, width]
 };
 
-/// As data::rgb_to_lab of each pixel over 255, to 1e-4, with a table for the 256 linear values.
+/// CIELAB of each pixel, computed in double.
 LabImage to_lab(const data::Image& image);
+/// Of one colour: as above where it is one of 8 bits, else data::rgb_to_lab.
+data::Lab to_lab(const data::Rgb& color);
 
 /// Where something is measured: indices into the rows of an image.
 using Pixels = std::vector<int64_t>;
@@ -42,5 +44,7 @@ std::vector<double> delta_e_2000(const LabImage& image,
 /// Median of L, of a and of b over `pixels`, which must not be empty: half of the pixels may be
 /// lamps, shadows or furniture before it follows them.
 data::Lab robust_mean(const LabImage& image, const Pixels& pixels);
+/// Over all pixels of an image of at least one.
+data::Lab robust_mean(const data::Image& image);
 
 }  // namespace limewash::eval

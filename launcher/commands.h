@@ -36,6 +36,7 @@ void add_synthesize(CLI::App& app, Action& action);
 void add_prepare(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_merge(CLI::App& app, Action& action);
+void add_metrics(CLI::App& app, Action& action);
 void add_train(CLI::App& app, Action& action);
 void add_launch(CLI::App& app, Action& action, const std::string& program);
 void add_model(CLI::App& app, Action& action);

@@ -9,6 +9,7 @@
 
 #include "data/image_io.h"
 #include "runtime/stop_signal.h"
+#include "tests/eval/random_alexnet.h"
 #include "tests/eval/room_dataset.h"
 
 namespace limewash::eval {
@@ -99,11 +100,24 @@ TEST_F(EvaluatorTest, WritesARecordOfEachPaintingAndAGrid) {
   EXPECT_EQ(file.at("records")[1].at("own_color"), false);
   EXPECT_EQ(file.at("records")[1].at("asked"), "#735244");
   EXPECT_TRUE(file.at("records")[1].at("delta_e_2000_exact").is_number());
+  EXPECT_TRUE(file.at("records")[1].at("clip_similarity").is_number());
   EXPECT_TRUE(file.at("records")[1].at("lpips_outside").is_null());
   EXPECT_EQ(file.at("missing").at("lpips_outside"), 6);
   const data::Image grid = data::read_image(rooms_->folder() / "records/grid.png");
   EXPECT_GT(grid.width, 6 * 160);
   EXPECT_GT(grid.height, 3 * 160);
+}
+
+TEST_F(EvaluatorTest, MeasuresLpipsOutsideWhereItHasWeights) {
+  const RandomAlexNet weights;
+  EvaluationOptions with_lpips = options();
+  with_lpips.lpips = weights.file().string();
+  const auto communicator = make_single_process_communicator();
+  const data::Dataset dataset = rooms_->open();
+  Evaluator evaluator(*base_, dataset, {}, with_lpips, *communicator);
+  const auto result = evaluator.evaluate(1, adapter_, rooms_->folder() / "lpips")->to_json();
+  EXPECT_GT(result.at("lpips_outside").get<double>(), 0);
+  EXPECT_FALSE(result.at("missing").contains("lpips_outside"));
 }
 
 TEST_F(EvaluatorTest, ControlsSayWhatTheyAreFor) {

@@ -20,6 +20,8 @@ void expect_agreement(const ImageDifference& difference, const nlohmann::json& g
               Optional(DoubleNear(golden.at("delta_e_2000_mean").get<double>(), 1e-4)));
   EXPECT_THAT(difference.psnr, Optional(DoubleNear(golden.at("psnr").get<double>(), 1e-9)));
   EXPECT_THAT(difference.ssim, Optional(DoubleNear(golden.at("ssim").get<double>(), 1e-7)));
+  EXPECT_THAT(difference.ssim_uniform,
+              Optional(DoubleNear(golden.at("ssim_uniform").get<double>(), 1e-7)));
 }
 
 TEST(CompareImages, AgreesWithScikitImage) {
@@ -34,7 +36,7 @@ TEST(CompareImages, AnEmptyMaskIsMissingNotPerfect) {
   data::Mask none = pictures.mask;
   std::fill(none.pixels.begin(), none.pixels.end(), uint8_t{0});
   const nlohmann::json json = to_json(compare_images(pictures.a, pictures.b, &none));
-  EXPECT_EQ(json.size(), 5u);
+  EXPECT_EQ(json.size(), 6u);
   for (const auto& [name, value] : json.items()) EXPECT_TRUE(value.is_null()) << name;
 }
 
@@ -60,7 +62,11 @@ TEST(CompareImages, NamesBothSizesWhenTheyDiffer) {
 
 TEST(Ssim, IsMissingWhereTheWindowDoesNotFit) {
   const data::Image small{10, 40, std::vector<uint8_t>(10 * 40 * 3, 7)};
-  EXPECT_EQ(compare_images(small, small, nullptr).ssim, std::nullopt);
+  const ImageDifference difference = compare_images(small, small, nullptr);
+  EXPECT_EQ(difference.ssim, std::nullopt);
+  EXPECT_THAT(difference.ssim_uniform, Optional(DoubleNear(1.0, 1e-12)));
+  const data::Image tiny{6, 40, std::vector<uint8_t>(6 * 40 * 3, 7)};
+  EXPECT_EQ(compare_images(tiny, tiny, nullptr).ssim_uniform, std::nullopt);
 }
 
 }  // namespace
