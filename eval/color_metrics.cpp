@@ -5,6 +5,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "eval/edge_error.h"
 #include "eval/image_metrics.h"
 
 namespace limewash::eval {
@@ -92,7 +93,8 @@ Metrics all_missing() {
                            "ssim_outside",
                            "lpips_outside",
                            "delta_e_2000_outside",
-                           "edge_bleed"}) {
+                           "edge_bleed",
+                           "edge_error"}) {
     metrics.add(name, std::nullopt);
   }
   return metrics;
@@ -170,6 +172,7 @@ Metrics measure_painting(const Painting& painting) {
     const LabImage exact = to_lab(*painting.exact);
     set(metrics, "delta_e_2000_exact", mean(delta_e_2000(output, regions.hole, exact)));
     set(metrics, "shading_fidelity", shading_fidelity(output, exact, regions.hole));
+    set(metrics, "edge_error", edge_error(output, exact, painting.wall));
   } else {
     set(metrics, "shading_fidelity", shading_fidelity(output, source, regions.hole));
   }

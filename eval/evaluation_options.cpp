@@ -1,9 +1,20 @@
 #include "eval/evaluation_options.h"
 
+#include "data/mask_corruption.h"
 #include "eval/palette.h"
 #include "runtime/error.h"
 
 namespace limewash::eval {
+namespace {
+
+std::vector<std::string> corruption_choices() {
+  std::vector<std::string> names = {"none", "any"};
+  for (uint32_t kind = 1; kind < data::kCorruptions; ++kind)
+    names.push_back(data::corruption_name(static_cast<data::Corruption>(kind)));
+  return names;
+}
+
+}  // namespace
 
 void EvaluationOptions::describe(config::Fields& fields) {
   fields.field("every", every, "steps between evaluations; 0: never", {0});
@@ -16,6 +27,13 @@ void EvaluationOptions::describe(config::Fields& fields) {
   fields.field("seed", seed, "of the paintings' noise", {0});
   fields.field("guidance", guidance, "classifier-free, on the reference; 1: none", {0, 30});
   fields.field("batch", batch, "paintings at a time", {1, 1024});
+  fields.choice("mask_corruption",
+                mask_corruption,
+                corruption_choices(),
+                "give wrong masks to the painter, of this kind; the right ones still measure");
+  fields.field(
+      "mask_iou", mask_iou, "how wrong: the IoU of those masks with the right ones", {0.1, 1.0});
+  fields.field("paste", paste, "measure after the untouched pixels are pasted back");
 }
 
 void EvaluationOptions::validate() const {
@@ -25,6 +43,10 @@ void EvaluationOptions::validate() const {
                       " colours per photo, but evaluation.palette has " + std::to_string(size) +
                       "; expected at most that many, or 0 for all");
   }
+}
+
+bool EvaluationOptions::corrupts_masks() const {
+  return mask_corruption != "none";
 }
 
 std::vector<data::Rgb> EvaluationOptions::colors() const {
