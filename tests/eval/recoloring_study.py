@@ -66,13 +66,14 @@ def main():
     parser.add_argument("--set", action="append", default=[], help="a setting of the evaluation")
     options = parser.parse_args()
     out = options.out.resolve()
-    shared = ["evaluation.photos=32", "evaluation.references=3", *options.set]
+    shared = ["evaluation.photos=32", *options.set]
 
     found = {}
     for number, (name, settings) in enumerate(MASKS.items()):
         methods = ["recolor", "floor"] if name == "right" else ["recolor"]
-        found[name] = evaluate(out / f"{number}", options.adapter, [*shared, *settings], methods)
-        pasted = evaluate(out / f"{number}-pasted", options.adapter, [*shared, *settings, "evaluation.paste=true"], [])
+        settings = [*shared, f"evaluation.references={3 if name == 'right' else 1}", *settings]
+        found[name] = evaluate(out / f"{number}", options.adapter, settings, methods)
+        pasted = evaluate(out / f"{number}-pasted", options.adapter, [*settings, "evaluation.paste=true"], [])
         found[name]["pasted"] = pasted["network"]
 
     right = found["right"]
