@@ -139,7 +139,7 @@ std::array<std::string, kNumColumns> captions(const GridRow& row) {
       delta_e(row.source_delta_e_2000, " to reference"),
       color_text(row.reference) + ", L " + lightness,
       mask_caption(row),
-      row.right_mask ? "orange: too much, blue: lacking" : "",
+      row.right_mask ? "orange extra, blue lacking" : "",
       delta_e(row.target_delta_e_2000, row.exact ? ", exact repaint" : ", recoloured"),
       delta_e(row.delta_e_2000, "")};
   if (row.exact) {

@@ -143,6 +143,13 @@ class Evaluate(unittest.TestCase):
         self.assertEqual(found["validation"] & found["test"], set())
         default = self.evaluate("default", "--method", "recolor", "--data", split, "--without-controls")
         self.assertEqual(default["dataset"]["split"], "validation")
+        unseen = self.work.path / "unseen"
+        limewash("prepare", "--images", photos / "images", "--masks", photos / "masks", "--out", unseen, "--size", 64,
+                 "--set", "prepare.test_share=0.3")
+        self.refused(1, "no validation side", "--method", "recolor", "--data", unseen)
+        chosen = self.work.run("train", "chosen", f"data.validation={unseen}", "training.steps=1", check=False)
+        self.assertEqual(chosen.returncode, 1)
+        self.assertIn("no validation side", chosen.stderr)
 
     def test_wrong_input_is_named(self):
         data, tiny = self.work.path / "validation", ROOT / "models/limewash-tiny"
