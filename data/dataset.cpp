@@ -44,8 +44,15 @@ std::string split_counts(const DatasetIndex& index) {
 std::string validation_split(const std::filesystem::path& folder) {
   const auto index = read_index(folder);
   if (!index) throw InputError(folder.string() + ": is no dataset: it has no index.json");
-  for (const ShardEntry& entry : index->shards)
+  bool has_test = false;
+  for (const ShardEntry& entry : index->shards) {
     if (entry.split == "validation") return entry.split;
+    has_test = has_test || entry.split == "test";
+  }
+  if (has_test)
+    throw InputError(folder.string() +
+                     ": has a test side, which selects nothing, but no validation side: expected "
+                     "one (prepare.validation_share)");
   return "";
 }
 

@@ -47,7 +47,8 @@ struct Sample {
 };
 
 /// The side of a dataset that is evaluated on: "validation" where there is one, else "": a dataset
-/// prepared for nothing else. InputError when there is no dataset.
+/// prepared for nothing else. InputError when there is no dataset, or one with a test side and no
+/// validation side.
 std::string validation_split(const std::filesystem::path& folder);
 
 class Dataset {

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "eval/edge_error.h"
 #include "eval/image_metrics.h"
 #include "eval/perceptual_networks.h"
 
@@ -79,25 +80,16 @@ data::Image only_outside(const data::Image& output,
 /// Every name, missing: what a painting gets that is not there.
 Metrics all_missing() {
   Metrics metrics;
-  for (const char* name : {"delta_e_2000",
-                           "delta_e_76",
-                           "lab_distance",
-                           "delta_e_2000_pixel",
-                           "delta_e_2000_p05",
-                           "delta_e_2000_p25",
-                           "delta_e_2000_p75",
-                           "delta_e_2000_p95",
-                           "delta_e_2000_exact",
-                           "hue_error",
-                           "lightness_difference",
-                           "chroma_difference",
-                           "shading_fidelity",
-                           "clip_similarity",
-                           "psnr_outside",
-                           "ssim_outside",
-                           "lpips_outside",
-                           "delta_e_2000_outside",
-                           "edge_bleed"}) {
+  for (const char* name : {"delta_e_2000",         "delta_e_76",
+                           "lab_distance",         "delta_e_2000_pixel",
+                           "delta_e_2000_p05",     "delta_e_2000_p25",
+                           "delta_e_2000_p75",     "delta_e_2000_p95",
+                           "delta_e_2000_exact",   "hue_error",
+                           "lightness_difference", "chroma_difference",
+                           "shading_fidelity",     "clip_similarity",
+                           "psnr_outside",         "ssim_outside",
+                           "lpips_outside",        "delta_e_2000_outside",
+                           "edge_bleed",           "edge_error"}) {
     metrics.add(name, std::nullopt);
   }
   return metrics;
@@ -179,6 +171,7 @@ Metrics measure_painting(const Painting& painting, PerceptualNetworks* networks)
     const LabImage exact = to_lab(*painting.exact);
     set(metrics, "delta_e_2000_exact", mean(delta_e_2000(output, regions.hole, exact)));
     set(metrics, "shading_fidelity", shading_fidelity(output, exact, regions.hole));
+    set(metrics, "edge_error", edge_error(output, exact, painting.wall));
   } else {
     set(metrics, "shading_fidelity", shading_fidelity(output, source, regions.hole));
   }

@@ -14,11 +14,24 @@ nlohmann::json counts_json(const MissingCounts& missing) {
   return json;
 }
 
+/// What shapes a painting; how masks were made wrong only where they were.
+nlohmann::json options_json(const EvaluationOptions& options) {
+  nlohmann::json json = {{"steps", options.steps},
+                         {"seed", options.seed},
+                         {"guidance", options.guidance},
+                         {"paste", options.paste}};
+  if (options.corrupts_masks()) {
+    json["mask_corruption"] = options.mask_corruption;
+    json["mask_iou"] = options.mask_iou;
+  }
+  return json;
+}
+
 }  // namespace
 
 nlohmann::json EvaluationResult::to_json() const {
   nlohmann::json json = metrics_to_json(metrics);
-  json["step"] = step;
+  json["step"] = step ? nlohmann::json(*step) : nlohmann::json(nullptr);
   json["paintings"] = paintings;
   json["missing"] = counts_json(missing);
   return json;
@@ -33,7 +46,7 @@ nlohmann::json Controls::to_json() const {
 void write_metrics(const std::filesystem::path& path,
                    const EvaluationResult& result,
                    const EvaluationOptions& options,
-                   bool with_adapter,
+                   const std::string& method,
                    const data::Dataset& dataset,
                    const std::vector<PlannedPainting>& paintings,
                    const std::vector<Metrics>& records) {
@@ -47,11 +60,11 @@ void write_metrics(const std::filesystem::path& path,
   }
   const nlohmann::json json = {
       {"protocol", kProtocolVersion},
-      {"step", result.step},
-      {"adapter", with_adapter},
+      {"step", result.step ? nlohmann::json(*result.step) : nlohmann::json(nullptr)},
+      {"method", method},
+      {"adapter", method == "adapter"},
       {"dataset", dataset.fingerprint()},
-      {"options",
-       {{"steps", options.steps}, {"seed", options.seed}, {"guidance", options.guidance}}},
+      {"options", options_json(options)},
       {"paintings", result.paintings},
       {"metrics", metrics_to_json(result.metrics)},
       {"missing", counts_json(result.missing)},

@@ -2,6 +2,7 @@
 // What rank 0 writes of an evaluation.
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "eval/evaluator.h"
@@ -10,11 +11,12 @@
 namespace limewash::eval {
 
 /// metrics.json: the protocol's version and options, the medians with their missing counts, and one
-/// record a painting (photo, asked colour, whether it is the wall's own, every figure).
+/// record a painting (photo, asked colour, whether it is the wall's own, every figure). `method`:
+/// adapter, base, or a baseline's name.
 void write_metrics(const std::filesystem::path& path,
                    const EvaluationResult& result,
                    const EvaluationOptions& options,
-                   bool with_adapter,
+                   const std::string& method,
                    const data::Dataset& dataset,
                    const std::vector<PlannedPainting>& paintings,
                    const std::vector<Metrics>& records);

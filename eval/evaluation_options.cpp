@@ -2,10 +2,21 @@
 
 #include <filesystem>
 
+#include "data/mask_corruption.h"
 #include "eval/palette.h"
 #include "runtime/error.h"
 
 namespace limewash::eval {
+namespace {
+
+std::vector<std::string> corruption_choices() {
+  std::vector<std::string> names = {"none", "any"};
+  for (uint32_t kind = 1; kind < data::kCorruptions; ++kind)
+    names.push_back(data::corruption_name(static_cast<data::Corruption>(kind)));
+  return names;
+}
+
+}  // namespace
 
 void EvaluationOptions::describe(config::Fields& fields) {
   fields.field("every", every, "steps between evaluations; 0: never", {0});
@@ -22,6 +33,13 @@ void EvaluationOptions::describe(config::Fields& fields) {
       "lpips",
       lpips,
       "LPIPS weights, made by eval/make_lpips_weights.py; empty: lpips_outside is missing");
+  fields.choice("mask_corruption",
+                mask_corruption,
+                corruption_choices(),
+                "give wrong masks to the painter, of this kind; the right ones still measure");
+  fields.field(
+      "mask_iou", mask_iou, "how wrong: the IoU of those masks with the right ones", {0.1, 1.0});
+  fields.field("paste", paste, "measure after the untouched pixels are pasted back");
 }
 
 void EvaluationOptions::validate() const {
@@ -34,6 +52,10 @@ void EvaluationOptions::validate() const {
   if (!lpips.empty() && !std::filesystem::is_regular_file(lpips)) {
     throw ConfigError("evaluation.lpips is '" + lpips + "': expected an existing file");
   }
+}
+
+bool EvaluationOptions::corrupts_masks() const {
+  return mask_corruption != "none";
 }
 
 std::vector<data::Rgb> EvaluationOptions::colors() const {

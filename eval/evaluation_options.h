@@ -22,10 +22,15 @@ struct EvaluationOptions {
   double guidance = 1.0;
   int64_t batch = 16;
   std::string lpips;  ///< weights for `lpips_outside` (eval/make_lpips_weights.py); "": missing
+  std::string mask_corruption = "none";  ///< none | any | a kind of data/mask_corruption.h
+  double mask_iou = 0.7;                 ///< of the wrong masks with the right ones
+  bool paste = false;                    ///< measure after the untouched pixels are pasted back
   void describe(config::Fields& fields);
   void validate() const;
   /// `palette`, or the classic chart where it is empty.
   std::vector<data::Rgb> colors() const;
+  /// Whether painters are given wrong masks.
+  bool corrupts_masks() const;
 };
 
 }  // namespace limewash::eval

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -23,8 +24,8 @@ namespace limewash::eval {
 inline constexpr int64_t kProtocolVersion = 1;
 
 struct EvaluationResult {
-  int64_t step = 0;
-  Metrics metrics;  ///< medians over all paintings, and `..._p90` of the headline figures
+  std::optional<int64_t> step;  ///< of the training; none where no training is known of
+  Metrics metrics;              ///< medians over all paintings, and `..._p90` of the headline
   int64_t paintings = 0;
   MissingCounts missing;  ///< paintings without a figure, by name
   /// {step, paintings, missing: {name: count}, and the metrics by name}.
@@ -37,27 +38,42 @@ struct Controls {
   nlohmann::json to_json() const;
 };
 
+/// What paints without a denoiser.
+enum class Baseline {
+  kRecolored,  ///< the photo recoloured inside the mask: what an image editor does
+  kFloor,      ///< the target through the VAE and back: what no adapter can beat
+};
+
+/// `recolored_without_network`, `floor`.
+const char* baseline_name(Baseline baseline);
+
 class Evaluator {
  public:
-  /// Encode photos, holes and references once, the references as `features` (the adapter's
-  /// reference_features). All ranks call it; each keeps its share: painting p
-  /// belongs to batch p / options.batch, batch b to rank b % size, so that the figures do not
-  /// depend on the number of ranks. `base`, `dataset` and `communicator` must outlive it.
+  /// Encode photos and holes once. All ranks call it; each keeps its share: paintings of one size
+  /// are cut into batches of `options.batch`, and batch b belongs to rank b % size, so that the
+  /// figures do not depend on the number of ranks. `base`, `dataset` and `communicator` must
+  /// outlive it.
   Evaluator(models::BaseModel& base,
             const data::Dataset& dataset,
             const data::ReferenceOptions& reference,
             const EvaluationOptions& options,
-            Communicator& communicator,
-            models::ReferenceFeatures features = models::ReferenceFeatures::kImageEmbeds);
+            Communicator& communicator);
   ~Evaluator();
 
   /// Paint with `adapter` and measure. nullptr: the base alone; an adapter that is installed in the
   /// UNet must then be switched off by the caller (`adapter.set_enabled(false)`), and on again
   /// after. All ranks call it and get the same result; rank 0 writes `metrics.json` and `grid.png`
-  /// into `folder`. nullopt when a stop was asked for on any rank.
-  std::optional<EvaluationResult> evaluate(int64_t step,
+  /// into `folder`. `title` heads the grid; "" stands for the step. nullopt when a stop was asked
+  /// for on any rank.
+  std::optional<EvaluationResult> evaluate(std::optional<int64_t> step,
                                            models::Adapter* adapter,
-                                           const std::filesystem::path& folder);
+                                           const std::filesystem::path& folder,
+                                           const std::string& title = "");
+  /// The same of what paints without a denoiser.
+  std::optional<EvaluationResult> evaluate(Baseline baseline, const std::filesystem::path& folder);
+
+  /// The control that asks for other references than those that it is measured against.
+  std::optional<Metrics> shuffled_reference(models::Adapter& adapter);
   /// The controls of design §10; the shuffled reference uses `adapter`. All ranks call it. nullopt
   /// as above.
   std::optional<Controls> controls(models::Adapter& adapter);

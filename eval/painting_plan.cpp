@@ -1,5 +1,7 @@
 #include "eval/painting_plan.h"
 
+#include <map>
+
 #include "eval/palette.h"
 
 namespace limewash::eval {
@@ -23,6 +25,22 @@ std::vector<PlannedPainting> plan_paintings(
     }
   }
   return paintings;
+}
+
+std::vector<std::vector<int64_t>> cut_batches(const std::vector<PlannedPainting>& paintings,
+                                              int64_t batch,
+                                              const std::function<int64_t(int64_t)>& size_of) {
+  std::map<int64_t, std::vector<std::vector<int64_t>>> by_size;
+  for (int64_t i = 0; i < static_cast<int64_t>(paintings.size()); ++i) {
+    auto& batches = by_size[size_of(paintings[i].photo)];
+    if (batches.empty() || static_cast<int64_t>(batches.back().size()) == batch) {
+      batches.emplace_back();
+    }
+    batches.back().push_back(i);
+  }
+  std::vector<std::vector<int64_t>> result;
+  for (auto& [size, batches] : by_size) result.insert(result.end(), batches.begin(), batches.end());
+  return result;
 }
 
 std::vector<int64_t> shuffle_references(const std::vector<PlannedPainting>& paintings) {

@@ -26,6 +26,12 @@ std::vector<PlannedPainting> plan_paintings(
     int64_t photos,
     const std::function<const data::SampleInfo&(int64_t)>& info);
 
+/// Which paintings are made together: those of one size, in the plan's order, at most `batch` at a
+/// time; sizes by their numbers. `size_of` tells the number of a photo's size.
+std::vector<std::vector<int64_t>> cut_batches(const std::vector<PlannedPainting>& paintings,
+                                              int64_t batch,
+                                              const std::function<int64_t(int64_t)>& size_of);
+
 /// For each painting the one whose reference it gets in the shuffled control: half the list
 /// further, then on to the first colour at least 10 CIEDE2000 from its own; -1 when there is none.
 std::vector<int64_t> shuffle_references(const std::vector<PlannedPainting>& paintings);

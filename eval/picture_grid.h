@@ -14,15 +14,20 @@ struct GridRow {
   std::string title;  ///< the photo's id
   data::Image source;
   data::Rgb reference{};
-  data::Mask mask;
+  data::Mask mask;     ///< what was to be repainted
   data::Image target;  ///< exact repaint, or recoloured
   bool exact = false;  ///< which of the two
   data::Image output;  ///< empty: not finite
   std::optional<double> delta_e_2000, delta_e_2000_exact;
+  std::optional<data::Mask> right_mask = {};       ///< where `mask` is a wrong one on purpose
+  std::optional<double> source_delta_e_2000 = {};  ///< to the reference
+  std::optional<double> target_delta_e_2000 = {};  ///< to the reference
 };
 
 /// Six labelled columns (source, reference, mask, overlay, target, output), cells of at least 160
-/// pixels, and under each row its figures. An empty list gives a one-line picture that says so.
+/// pixels a side whose height follows each row's photo, and under each picture what it measures. In
+/// the overlay of a wrong mask, what it has too much is orange and what it lacks is blue. An empty
+/// list gives a one-line picture that says so.
 data::Image render_grid(const std::string& title, const std::vector<GridRow>& rows);
 
 }  // namespace limewash::eval

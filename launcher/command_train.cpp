@@ -1,17 +1,15 @@
 // train: one rank of a training; alone, a complete single-process training.
 
 #include <CLI/CLI.hpp>
-#include <spdlog/spdlog.h>
 
 #include "launcher/commands.h"
+#include "launcher/rank_session.h"
 #include "launcher/training_job.h"
 #include "launcher/training_memory.h"
 #include "runtime/error.h"
 #include "runtime/host_info.h"
-#include "runtime/log.h"
 #include "runtime/out_of_memory.h"
 #include "runtime/stop_signal.h"
-#include "runtime/threads.h"
 
 namespace limewash::launcher {
 
@@ -38,33 +36,6 @@ int run_within_memory(const Config& config, const TrainFlags& flags, Communicato
   }
 }
 
-int train_alone(const Config& config, const TrainFlags& flags) {
-  configure_threads(config.run.threads, 1);
-  const auto communicator = make_single_process_communicator();
-  return run_within_memory(config, flags, *communicator);
-}
-
-/// Under MPI the launcher reads how a run ended from its summary: mpirun takes any status but 0 as
-/// a failed rank.
-int train_under_mpi(const Config& config, const TrainFlags& flags) {
-  MpiSession session;
-  try {
-    configure_threads(config.run.threads, session.local_size());
-    auto communicator = session.world();
-    configure_logging("info", communicator->rank(), communicator->size());
-    run_within_memory(config, flags, *communicator);
-    communicator.reset();
-    session.finalize();
-    return kExitDone;
-  } catch (const ConfigError& error) {
-    spdlog::error("{}", error.what());
-    session.abort(kExitUsage);
-  } catch (const std::exception& error) {
-    spdlog::error("{}", error.what());
-    session.abort(kExitFailed);
-  }
-}
-
 }  // namespace
 
 void add_train(CLI::App& app, Action& action) {
@@ -80,7 +51,10 @@ void add_train(CLI::App& app, Action& action) {
     action = [flags] {
       const auto config = load_config(flags->config, flags->overrides);
       install_stop_signals();
-      return started_under_mpi() ? train_under_mpi(config, *flags) : train_alone(config, *flags);
+      // The launcher reads how a run under MPI ended from its summary.
+      return run_on_ranks(config.run.threads, [&](Communicator& communicator) {
+        return run_within_memory(config, *flags, communicator);
+      });
     };
   });
 }

@@ -39,6 +39,7 @@ void add_merge(CLI::App& app, Action& action);
 void add_metrics(CLI::App& app, Action& action);
 void add_train(CLI::App& app, Action& action);
 void add_launch(CLI::App& app, Action& action, const std::string& program);
+void add_evaluate(CLI::App& app, Action& action);
 void add_model(CLI::App& app, Action& action);
 void add_import(CLI::App& app, Action& action);
 void add_export(CLI::App& app, Action& action);

@@ -72,6 +72,7 @@ int main(int argc, char** argv) {
   launcher::add_train(app, action);
   launcher::add_launch(app, action, program_path(argv[0]));
   launcher::add_metrics(app, action);
+  launcher::add_evaluate(app, action);
   launcher::add_model(app, action);
   launcher::add_import(app, action);
   launcher::add_export(app, action);

@@ -165,7 +165,7 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
     validation = std::make_unique<data::Dataset>(config.data.validation,
                                                  data::validation_split(config.data.validation));
     evaluator = std::make_unique<eval::Evaluator>(
-        base, *validation, config.reference, config.evaluation, communicator, features);
+        base, *validation, config.reference, config.evaluation, communicator);
     if (recorder) {
       recorder->dataset("validation",
                         validation->folder().filename().string(),

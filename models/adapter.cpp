@@ -89,9 +89,12 @@ void Adapter::save(const std::filesystem::path& folder,
 }
 
 void Adapter::load(const std::filesystem::path& path) {
-  const AdapterPaths files = locate_adapter(path);
-  const auto require = [&](const std::filesystem::path& file, const char* name) {
-    if (file.empty()) throw InputError(path.string() + ": no " + name + ", which the adapter has");
+  load(locate_adapter(path), path.string());
+}
+
+void Adapter::load(const AdapterPaths& files, const std::string& name) {
+  const auto require = [&](const std::filesystem::path& file, const char* part) {
+    if (file.empty()) throw InputError(name + ": no " + part + ", which the adapter has");
     return file;
   };
   if (impl_->lora) impl_->lora->load(require(files.lora, kLoraFileName));
@@ -121,7 +124,11 @@ const AdapterOptions& Adapter::options() const {
 
 AdapterFiles inspect_adapter(const std::filesystem::path& path,
                              const std::vector<std::string>& module_paths) {
-  const AdapterPaths paths = locate_adapter(path);
+  return inspect_adapter(locate_adapter(path), module_paths);
+}
+
+AdapterFiles inspect_adapter(const AdapterPaths& paths,
+                             const std::vector<std::string>& module_paths) {
   AdapterFiles files;
   files.options.lora.rank = 0;
   files.options.ip_adapter.kind = "none";
@@ -141,15 +148,21 @@ AdapterFiles inspect_adapter(const std::filesystem::path& path,
 
 std::unique_ptr<Adapter> load_adapter(UNet2DConditionModel unet,
                                       const std::filesystem::path& path) {
-  const AdapterFiles files = inspect_adapter(path, lora_module_paths(unet));
+  return load_adapter(std::move(unet), locate_adapter(path), path.string());
+}
+
+std::unique_ptr<Adapter> load_adapter(UNet2DConditionModel unet,
+                                      const AdapterPaths& paths,
+                                      const std::string& name) {
+  const AdapterFiles files = inspect_adapter(paths, lora_module_paths(unet));
   std::unique_ptr<Adapter> adapter;
   try {
     adapter = std::make_unique<Adapter>(
         std::move(unet), files.options, files.image_embedding_size, /*seed=*/0);
   } catch (const ConfigError& error) {
-    throw InputError(path.string() + ": the adapter does not fit this UNet: " + error.what());
+    throw InputError(name + ": the adapter does not fit this UNet: " + error.what());
   }
-  adapter->load(path);
+  adapter->load(paths, name);
   return adapter;
 }
 

@@ -10,6 +10,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "models/adapter_files.h"
 #include "models/ip_adapter.h"
 #include "models/lora.h"
 #include "models/named_parameter.h"
@@ -67,6 +68,8 @@ class Adapter {
   /// Copy the weights of those files, or of others that locate_adapter finds, into this adapter's
   /// tensors. Modules, ranks, scales and shapes must be the same.
   void load(const std::filesystem::path& path);
+  /// The same of files that lie apart. `name` stands for them in messages.
+  void load(const AdapterPaths& files, const std::string& name);
 
   /// Start from a LoRA file or folder of any layout: its weights instead of new ones. Modules,
   /// ranks and scales must be those of the options; a ConfigError where there is no LoRA.
@@ -97,9 +100,16 @@ struct AdapterFiles {
 /// there is no adapter, or one that Adapter could not represent.
 AdapterFiles inspect_adapter(const std::filesystem::path& path,
                              const std::vector<std::string>& module_paths = {});
+/// The same of files that lie apart.
+AdapterFiles inspect_adapter(const AdapterPaths& files,
+                             const std::vector<std::string>& module_paths = {});
 
 /// An adapter of just that shape with those weights, installed into `unet`. Several IP-Adapters may
 /// be loaded into one UNet; each takes the next place of its `ip_hidden_states`.
 std::unique_ptr<Adapter> load_adapter(UNet2DConditionModel unet, const std::filesystem::path& path);
+/// The same of files that lie apart; `name` stands for them in messages.
+std::unique_ptr<Adapter> load_adapter(UNet2DConditionModel unet,
+                                      const AdapterPaths& files,
+                                      const std::string& name);
 
 }  // namespace limewash::models

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "eval/best_choice.h"
 #include "eval/report.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
@@ -47,22 +48,9 @@ std::vector<json> read_evaluations(const std::filesystem::path& run_folder) {
   return evaluations;
 }
 
-/// The figure that evaluations compete by, if this one has it.
-std::optional<double> score(const json& evaluation) {
-  for (const char* name : {"delta_e_2000_exact", "delta_e_2000"}) {
-    const auto found = evaluation.find(name);
-    if (found != evaluation.end() && found->is_number()) return found->get<double>();
-  }
-  return std::nullopt;
-}
-
 const json* best_of(const std::vector<json>& evaluations) {
-  const json* best = nullptr;
-  for (const auto& evaluation : evaluations) {
-    if (evaluation.at("step").get<int64_t>() == 0 || !score(evaluation)) continue;
-    if (best == nullptr || *score(evaluation) < *score(*best)) best = &evaluation;
-  }
-  return best;
+  const auto best = eval::choose_best(evaluations);
+  return best ? &evaluations[best->index] : nullptr;
 }
 
 }  // namespace
@@ -72,6 +60,11 @@ void write_run_summary(const std::filesystem::path& run_folder,
                        const std::optional<eval::Controls>& controls) {
   const auto evaluations = read_evaluations(run_folder);
   const auto* best = best_of(evaluations);
+  if (const auto choice = eval::choose_best(evaluations); choice && !choice->within_bounds) {
+    spdlog::warn(
+        "no evaluation keeps shading and what is outside as the base alone does; the best is the "
+        "one that comes nearest (docs/evaluation.md)");
+  }
   json document = {
       {"status", summary.status},
       {"steps", summary.steps},

@@ -34,8 +34,7 @@ void write_run_report(const std::filesystem::path& run_folder);
 /// Mark a run as failed, keeping what its summary said otherwise.
 void mark_run_failed(const std::filesystem::path& run_folder);
 
-/// The evaluated step whose figures are best: lowest delta_e_2000_exact, or delta_e_2000 where
-/// there is no exact repaint. Step 0, the base alone, does not compete.
+/// The evaluated step whose figures are best, by eval::choose_best.
 std::optional<int64_t> best_evaluated_step(const std::filesystem::path& run_folder);
 
 }  // namespace limewash::trainer

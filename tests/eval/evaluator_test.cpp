@@ -9,6 +9,7 @@
 
 #include "data/image_io.h"
 #include "runtime/stop_signal.h"
+#include "tests/eval/mixed_dataset.h"
 #include "tests/eval/random_alexnet.h"
 #include "tests/eval/room_dataset.h"
 
@@ -179,6 +180,93 @@ TEST_F(EvaluatorTest, ANetworkThatBreaksIsMissingNotScored) {
   EXPECT_EQ(result->metrics.get("delta_e_2000"), std::nullopt);
   EXPECT_TRUE(result->to_json().at("delta_e_2000_exact").is_null());
   EXPECT_EQ(result->to_json().at("missing").at("delta_e_2000"), 6);
+}
+
+TEST_F(EvaluatorTest, PaintsPhotosOfSeveralSizesTheSameOnAnyNumberOfRanks) {
+  const MixedDataset photos(2, 3);
+  const data::Dataset dataset = photos.open();
+  ASSERT_EQ(dataset.buckets().size(), 2u);
+  EvaluationOptions mixed = options();
+  mixed.photos = 5;
+  mixed.batch = 4;
+  std::vector<nlohmann::json> files;
+  for (const int ranks : {1, 3}) {
+    const auto communicators = make_thread_communicators(ranks);
+    const auto folder = photos.folder() / std::to_string(ranks);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < ranks; ++rank) {
+      threads.emplace_back([&, rank] {
+        Evaluator evaluator(*base_, dataset, {}, mixed, *communicators[rank]);
+        evaluator.evaluate(7, adapter_, folder);
+        evaluator.evaluate(Baseline::kFloor, folder / "floor");
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    files.push_back({read_json(folder / "metrics.json"), read_json(folder / "floor/metrics.json")});
+    EXPECT_GT(data::read_image(folder / "grid.png").height, 5 * 110);
+  }
+  EXPECT_EQ(files[0], files[1]);
+  const nlohmann::json& file = files[0][0];
+  ASSERT_EQ(file.at("records").size(), 10u);
+  int exact = 0;
+  for (const nlohmann::json& record : file.at("records")) {
+    EXPECT_TRUE(record.at("delta_e_2000").is_number()) << record;
+    exact += record.at("delta_e_2000_exact").is_number();
+  }
+  EXPECT_EQ(exact, 4);  // the paintings of the two rooms
+}
+
+TEST_F(EvaluatorTest, ABaselineHasTheFiguresOfItsControl) {
+  const auto communicator = make_single_process_communicator();
+  const data::Dataset dataset = rooms_->open();
+  Evaluator evaluator(*base_, dataset, {}, options(), *communicator);
+  const auto controls = evaluator.controls(*adapter_);
+  const auto recolored = evaluator.evaluate(Baseline::kRecolored, rooms_->folder() / "recolored");
+  const auto floor = evaluator.evaluate(Baseline::kFloor, rooms_->folder() / "floor");
+  EXPECT_EQ(metrics_to_json(recolored->metrics),
+            metrics_to_json(controls->recolored_without_network));
+  EXPECT_EQ(metrics_to_json(floor->metrics), metrics_to_json(controls->floor));
+  const nlohmann::json file = read_json(rooms_->folder() / "recolored/metrics.json");
+  EXPECT_EQ(file.at("method"), "recolored_without_network");
+  EXPECT_TRUE(file.at("step").is_null());
+  EXPECT_EQ(file.at("records").size(), 6u);
+}
+
+TEST_F(EvaluatorTest, WrongMasksAreMeasuredByTheRightOnes) {
+  const auto communicator = make_single_process_communicator();
+  const data::Dataset dataset = rooms_->open();
+  EvaluationOptions wrong = options();
+  wrong.mask_corruption = "missing_region";
+  wrong.mask_iou = 0.6;
+  Evaluator right(*base_, dataset, {}, options(), *communicator);
+  Evaluator given(*base_, dataset, {}, wrong, *communicator);
+  const auto folder = rooms_->folder();
+  const auto before = right.evaluate(Baseline::kRecolored, folder / "right");
+  const auto after = given.evaluate(Baseline::kRecolored, folder / "wrong");
+  EXPECT_NEAR(*after->metrics.get("mask_iou"), 0.6, 0.1);
+  EXPECT_EQ(before->metrics.get("mask_iou"), std::nullopt);
+  // Two fifths of the wall keep their old colour, and are seen to.
+  EXPECT_GT(*after->metrics.get("delta_e_2000_exact"),
+            *before->metrics.get("delta_e_2000_exact") + 2);
+  // The floor is the target's, whatever the mask.
+  EXPECT_EQ(right.evaluate(Baseline::kFloor, folder / "a")->metrics.get("delta_e_2000_exact"),
+            given.evaluate(Baseline::kFloor, folder / "b")->metrics.get("delta_e_2000_exact"));
+  EXPECT_EQ(read_json(folder / "wrong/metrics.json").at("options").at("mask_iou"), 0.6);
+}
+
+TEST_F(EvaluatorTest, PastingKeepsThePhotoOutsideTheHole) {
+  const auto communicator = make_single_process_communicator();
+  const data::Dataset dataset = rooms_->open();
+  EvaluationOptions pasted = options();
+  pasted.paste = true;
+  Evaluator evaluator(*base_, dataset, {}, pasted, *communicator);
+  Evaluator bare(*base_, dataset, {}, options(), *communicator);
+  const auto with = evaluator.evaluate(7, adapter_, rooms_->folder() / "pasted");
+  const auto without = bare.evaluate(7, adapter_, rooms_->folder() / "bare");
+  // The seam reaches a little beyond the ring.
+  EXPECT_LT(*with->metrics.get("delta_e_2000_outside"), 0.4);
+  EXPECT_GT(*without->metrics.get("delta_e_2000_outside"), 1);
+  EXPECT_EQ(with->metrics.get("delta_e_2000"), without->metrics.get("delta_e_2000"));
 }
 
 }  // namespace

@@ -115,5 +115,14 @@ TEST(EvaluationOptions, RefuseMoreReferencesThanColours) {
   EXPECT_THROW(document.read_into(options), ConfigError);
 }
 
+TEST(Plan, CutsBatchesOfOneSizeInThePlansOrder) {
+  std::vector<PlannedPainting> paintings;
+  for (const int64_t photo : {0, 0, 1, 1, 2, 2, 3}) paintings.push_back({photo, {}, false, ""});
+  const auto one_size = cut_batches(paintings, 3, [](int64_t) { return 0; });
+  EXPECT_THAT(one_size, ElementsAre(ElementsAre(0, 1, 2), ElementsAre(3, 4, 5), ElementsAre(6)));
+  const auto two_sizes = cut_batches(paintings, 3, [](int64_t photo) { return 1 - photo % 2; });
+  EXPECT_THAT(two_sizes, ElementsAre(ElementsAre(2, 3, 6), ElementsAre(0, 1, 4), ElementsAre(5)));
+}
+
 }  // namespace
 }  // namespace limewash::eval
