@@ -1,6 +1,8 @@
 #include "eval/evaluator.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -11,8 +13,11 @@
 #include <torch/torch.h>
 
 #include "data/image_io.h"
+#include "eval/case_pictures.h"
 #include "eval/color_metrics.h"
 #include "eval/evaluation_files.h"
+#include "eval/evaluation_records.h"
+#include "eval/figures.h"
 #include "eval/painting_plan.h"
 #include "eval/palette.h"
 #include "eval/picture_grid.h"
@@ -25,6 +30,8 @@ namespace limewash::eval {
 namespace {
 
 constexpr int64_t kGridPhotos = 8;
+/// Of which one is what a dataset is judged by.
+constexpr std::array<const char*, 2> kCaseFigures = {"delta_e_2000", "delta_e_2000_exact"};
 
 /// Paintings that are made together, and what the network is told of them.
 struct Batch {
@@ -128,6 +135,7 @@ struct Evaluator::Impl {
   void write_grid(const std::filesystem::path& path,
                   const std::string& title,
                   const Measured& measured) const;
+  void write_cases(const std::filesystem::path& folder, const Measured& measured) const;
 };
 
 /// What no adapter changes: holes, noise, text and the asked colours. Photos are encoded once a
@@ -226,6 +234,7 @@ std::optional<Evaluator::Impl::Measured> Evaluator::Impl::measure_all(
   const int64_t rounds = (num_batches() + communicator.size() - 1) / communicator.size();
   std::map<int64_t, Metrics> records;
   std::map<int64_t, data::Image> kept;
+  std::map<std::string, CaseKeeper> cases;
   Progress progress(title, rounds, "batches", communicator.rank() == 0);
   for (int64_t round = 0; round < rounds; ++round) {
     bool stopped = false;
@@ -237,6 +246,9 @@ std::optional<Evaluator::Impl::Measured> Evaluator::Impl::measure_all(
         const data::Image& picture = pictures->at(i - batch.first);
         records[i] = measure(i, picture);
         if (keep.contains(i) && !picture.pixels.empty()) kept[i] = picture;
+        for (const char* name : kCaseFigures) {
+          if (!keep.empty()) cases[name].offer(i, records[i].get(name).value_or(NAN), picture);
+        }
       }
     }
     // All ranks meet after each batch, so that none paints on while the others wait to stop.
@@ -244,6 +256,8 @@ std::optional<Evaluator::Impl::Measured> Evaluator::Impl::measure_all(
     progress.advance();
   }
   progress.finish();
+  // The worst of all ranks are among the worst of each.
+  for (auto& [name, keeper] : cases) keeper.move_into(kept);
   Measured measured;
   measured.records.resize(plan.size());
   for (const std::string& bytes : communicator.all_gather(pack(records)))
@@ -275,6 +289,29 @@ void Evaluator::Impl::write_grid(const std::filesystem::path& path,
          measured.records[index].get("delta_e_2000_exact")});
   }
   data::write_png(path, render_grid(title, rows));
+}
+
+void Evaluator::Impl::write_cases(const std::filesystem::path& folder,
+                                  const Measured& measured) const {
+  std::vector<nlohmann::json> records;
+  for (const Metrics& record : measured.records) records.push_back(metrics_to_json(record));
+  const std::string name = headline_of(metrics_to_json(aggregate(measured.records).metrics));
+  const ExtremeCases cases = extreme_cases(records, name, kCasePictures);
+  std::filesystem::create_directories(folder / "cases");
+  for (const auto* indices : {&cases.worst, &cases.best}) {
+    for (const size_t index : *indices) {
+      const auto painting = static_cast<int64_t>(index);
+      const auto output = measured.pictures.find(painting);
+      if (output == measured.pictures.end()) continue;
+      const auto& [photo, asked, own, key] = plan[index];
+      const data::Sample sample = dataset.read(photo);
+      data::write_encoded(folder / case_picture_path(painting),
+                          case_strip(sample.image,
+                                     asked,
+                                     output->second,
+                                     own ? sample.image : dataset.repainted(photo, sample, asked)));
+    }
+  }
 }
 
 Evaluator::Evaluator(models::BaseModel& base,
@@ -332,6 +369,7 @@ std::optional<EvaluationResult> Evaluator::evaluate(int64_t step,
                     (adapter == nullptr ? "base alone" : "step " + std::to_string(step)) + ", " +
                         impl.dataset.folder().filename().string(),
                     *measured);
+    impl.write_cases(folder, *measured);
   }
   return result;
 }
