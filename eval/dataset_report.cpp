@@ -7,8 +7,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "eval/dataset_contact_sheet.h"
-#include "eval/report_style.h"
-#include "eval/svg_chart.h"
+#include "eval/report_page.h"
 #include "eval/svg_histogram.h"
 
 namespace limewash::eval {
@@ -18,7 +17,6 @@ using data::Rejection;
 
 /// Samples at each end of the contact sheet; rejections and problems named one by one.
 constexpr size_t kShownSamples = 24, kShownRejections = 12, kShownProblems = 100;
-constexpr size_t kLongestText = 400;
 
 constexpr const char* kMoreStyle = R"css(
 .sheet { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); }
@@ -27,25 +25,10 @@ constexpr const char* kMoreStyle = R"css(
 .palette { display: flex; height: 12px; border: 1px solid #0003; border-radius: 3px; overflow: hidden; }
 .scores { display: flex; flex-wrap: wrap; gap: 1px 12px; color: var(--faint); font-variant-numeric: tabular-nums; }
 .scores b { color: var(--ink); }
-.bad { color: #b03a48; }
-td.wrap { white-space: normal; overflow-wrap: anywhere; text-align: left; }
+.bad { color: var(--bad); }
 details { margin: 8px 0; }
 summary { cursor: pointer; font-weight: 600; }
 )css";
-
-/// Text of the dataset for the page: valid, escaped, not endless.
-std::string shown(const std::string& text) {
-  const bool longer = text.size() > kLongestText;
-  return escape_html(data::valid_utf8(longer ? text.substr(0, kLongestText) : text)) +
-         (longer ? "…" : "");
-}
-
-std::string tile(const std::string& value, const std::string& name) {
-  return fmt::format(
-      "<div class='tile'><div class='value'>{}</div><div class='name'>{}</div></div>\n",
-      value,
-      name);
-}
 
 std::string head(const std::filesystem::path& folder,
                  const data::DatasetIndex& index,
@@ -53,7 +36,7 @@ std::string head(const std::filesystem::path& folder,
   std::string html = fmt::format(
       "<h1>{}</h1>\n<div class='facts'><span><b>{}</b></span><span>fingerprint <b>{}</b></span>"
       "<span>shards <b>{}</b></span></div>\n<div class='tiles'>\n",
-      shown(folder.string()),
+      shown_text(folder.string()),
       index.complete ? "complete" : "unfinished",
       index.fingerprint(),
       index.shards.size());
@@ -68,7 +51,7 @@ std::string head(const std::filesystem::path& folder,
       "<th>samples</th></tr>\n";
   for (const auto& [group, count] : summary.groups())
     html += fmt::format("<tr><td>{}</td><td>{}x{}</td><td>{}</td></tr>\n",
-                        shown(std::get<0>(group)),
+                        shown_text(std::get<0>(group)),
                         std::get<2>(group),
                         std::get<1>(group),
                         count);
@@ -104,12 +87,12 @@ std::string rejections(const data::DatasetIndex& index) {
   std::string html = "<h2>Rejected photos</h2>\n<div class='card'>\n";
   for (const auto& [reason, photos] : sorted) {
     html += fmt::format(
-        "<details open><summary>{}: {}</summary><table>\n", shown(reason), photos.size());
+        "<details open><summary>{}: {}</summary><table>\n", shown_text(reason), photos.size());
     const size_t rows = std::min(kShownRejections, photos.size());
     for (size_t i = 0; i < rows; ++i)
       html += fmt::format("<tr><td class='wrap'>{}</td><td class='wrap'>{}</td></tr>\n",
-                          shown(photos[i]->photo),
-                          shown(photos[i]->detail));
+                          shown_text(photos[i]->photo),
+                          shown_text(photos[i]->detail));
     html += "</table>";
     if (rows < photos.size())
       html += fmt::format(
@@ -125,7 +108,7 @@ std::string problems_list(const std::vector<std::string>& problems) {
   if (problems.empty()) return "";
   std::string html = fmt::format("<h2>Damaged: {}</h2>\n<div class='card bad'>\n", problems.size());
   for (size_t i = 0; i < std::min(kShownProblems, problems.size()); ++i)
-    html += "<p>" + shown(problems[i]) + "</p>\n";
+    html += "<p>" + shown_text(problems[i]) + "</p>\n";
   return html + "</div>\n";
 }
 
@@ -136,8 +119,8 @@ std::string configuration(const data::DatasetIndex& index) {
       "<h2>Prepared with</h2>\n<div class='card'><details><summary>options</summary><table>\n";
   for (const auto& item : json.items())
     html += fmt::format("<tr><td>prepare.{}</td><td class='wrap'>{}</td></tr>\n",
-                        shown(item.key()),
-                        shown(item.value().dump()));
+                        shown_text(item.key()),
+                        shown_text(item.value().dump()));
   return html + "</table></details></div>\n";
 }
 
@@ -147,13 +130,11 @@ std::string dataset_report_html(const std::filesystem::path& folder,
                                 const data::DatasetIndex& index,
                                 const data::DatasetSummary& summary,
                                 const std::vector<std::string>& problems) {
-  return "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-         "<meta name='viewport' content='width=device-width, initial-scale=1'><title>" +
-         shown(folder.string()) + " – limewash</title>\n<style>" + kReportStyle + kMoreStyle +
-         "</style></head>\n<body><main>\n" + head(folder, index, summary) +
-         problems_list(problems) + histograms(summary) + rejections(index) +
-         contact_sheet(folder, index, kShownSamples) + configuration(index) +
-         "</main></body></html>\n";
+  return report_page(folder.string(),
+                     head(folder, index, summary) + problems_list(problems) + histograms(summary) +
+                         rejections(index) + contact_sheet(folder, index, kShownSamples) +
+                         configuration(index),
+                     kMoreStyle);
 }
 
 }  // namespace limewash::eval

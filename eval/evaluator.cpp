@@ -1,6 +1,8 @@
 #include "eval/evaluator.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <set>
@@ -11,9 +13,12 @@
 
 #include "data/image_io.h"
 #include "data/mask.h"
+#include "eval/case_pictures.h"
 #include "eval/color_metrics.h"
 #include "eval/evaluation_files.h"
 #include "eval/evaluation_photo.h"
+#include "eval/evaluation_records.h"
+#include "eval/figures.h"
 #include "eval/gathered_records.h"
 #include "eval/lab_image.h"
 #include "eval/painting_plan.h"
@@ -31,6 +36,8 @@ namespace {
 constexpr int64_t kGridPhotos = 8;
 /// Of the seam, where `evaluation.paste` is on.
 constexpr int64_t kPasteFeather = 2;
+/// Of which one is what a dataset is judged by.
+constexpr std::array<const char*, 2> kCaseFigures = {"delta_e_2000", "delta_e_2000_exact"};
 
 /// Paintings that are made together, and what the network is told of them. All of one size.
 struct Batch {
@@ -95,6 +102,7 @@ struct Evaluator::Impl {
                                            const std::filesystem::path& folder,
                                            const MakePictures& make);
   GridRow grid_row(int64_t painting, const Measured& measured) const;
+  void write_cases(const std::filesystem::path& folder, const Measured& measured) const;
 };
 
 /// What no adapter changes: holes, noise, text and the asked colours. Photos are encoded once a
@@ -243,6 +251,7 @@ std::optional<Evaluator::Impl::Measured> Evaluator::Impl::measure_all(
   const int64_t rounds = (count + communicator.size() - 1) / communicator.size();
   std::map<int64_t, Metrics> records;
   std::map<int64_t, data::Image> kept;
+  std::map<std::string, CaseKeeper> cases;
   Progress progress(title, rounds, "batches", communicator.rank() == 0);
   for (int64_t round = 0; round < rounds; ++round) {
     bool stopped = false;
@@ -255,6 +264,10 @@ std::optional<Evaluator::Impl::Measured> Evaluator::Impl::measure_all(
         const data::Image& picture = pictures->at(i);
         records[painting] = measure(painting, picture);
         if (keep.contains(painting) && !picture.pixels.empty()) kept[painting] = picture;
+        for (const char* name : kCaseFigures) {
+          if (!keep.empty())
+            cases[name].offer(painting, records[painting].get(name).value_or(NAN), picture);
+        }
       }
     }
     // All ranks meet after each batch, so that none paints on while the others wait to stop.
@@ -262,6 +275,8 @@ std::optional<Evaluator::Impl::Measured> Evaluator::Impl::measure_all(
     progress.advance();
   }
   progress.finish();
+  // The worst of all ranks are among the worst of each.
+  for (auto& [name, keeper] : cases) keeper.move_into(kept);
   Measured measured;
   measured.records.resize(plan.size());
   for (const std::string& bytes : communicator.all_gather(pack_records(records)))
@@ -316,8 +331,30 @@ std::optional<EvaluationResult> Evaluator::Impl::evaluate(const std::string& pro
     for (const int64_t index : shown) rows.push_back(grid_row(index, *measured));
     data::write_png(folder / "grid.png",
                     render_grid(title + ", " + dataset.folder().filename().string(), rows));
+    write_cases(folder, *measured);
   }
   return result;
+}
+
+void Evaluator::Impl::write_cases(const std::filesystem::path& folder,
+                                  const Measured& measured) const {
+  std::vector<nlohmann::json> records;
+  for (const Metrics& record : measured.records) records.push_back(metrics_to_json(record));
+  const std::string name = headline_of(metrics_to_json(aggregate(measured.records).metrics));
+  const ExtremeCases cases = extreme_cases(records, name, kCasePictures);
+  std::filesystem::create_directories(folder / "cases");
+  for (const auto* indices : {&cases.worst, &cases.best}) {
+    for (const size_t index : *indices) {
+      const auto painting = static_cast<int64_t>(index);
+      const auto output = measured.pictures.find(painting);
+      if (output == measured.pictures.end()) continue;
+      const EvaluationPhoto photo = load_evaluation_photo(dataset, plan[index].photo, options);
+      data::write_encoded(
+          folder / case_picture_path(painting),
+          case_strip(
+              photo.sample.image, plan[index].asked, output->second, target_of(painting, photo)));
+    }
+  }
 }
 
 Evaluator::Evaluator(models::BaseModel& base,

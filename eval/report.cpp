@@ -8,8 +8,9 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "eval/base64.h"
-#include "eval/metrics.h"
-#include "eval/report_style.h"
+#include "eval/figures.h"
+#include "eval/report_page.h"
+#include "eval/report_sections.h"
 #include "eval/svg_chart.h"
 #include "runtime/files.h"
 
@@ -18,6 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+
+/// Paintings of each end in the list of the worst and the best.
+constexpr size_t kListedCases = 6;
 
 /// The figures of the table, with what heads their columns.
 struct Column {
@@ -38,47 +42,14 @@ constexpr Column kColumns[] = {{"delta_e_2000", "ΔE2000", 2},
                                {"ssim_outside", "SSIM<br>outside", 3},
                                {"edge_bleed", "edge<br>bleed", 2}};
 
-std::optional<double> number(const json& object, const std::string& name) {
-  if (!object.is_object()) return std::nullopt;
-  const auto found = object.find(name);
-  if (found == object.end() || !found->is_number()) return std::nullopt;
-  return found->get<double>();
-}
-
 std::string text(const std::optional<double>& value, int decimals) {
   return value ? fmt::format("{:.{}f}", *value, decimals) : "–";
 }
 
-int64_t step_of(const json& evaluation) {
-  return static_cast<int64_t>(number(evaluation, "step").value_or(0));
-}
-
-/// What the run is judged by: the exact difference where there is one.
-std::string headline(const json& evaluation) {
-  return number(evaluation, "delta_e_2000_exact") ? "delta_e_2000_exact" : "delta_e_2000";
-}
-
-std::optional<size_t> best_of(const std::vector<json>& evaluations) {
-  std::optional<size_t> best;
-  for (size_t i = 0; i < evaluations.size(); ++i) {
-    const std::string name = headline(evaluations[i]);
-    const auto value = number(evaluations[i], name);
-    if (value && (!best || *value < number(evaluations[*best], name).value_or(INFINITY))) best = i;
-  }
-  return best;
-}
-
-std::string tile(const std::string& value, const std::string& name) {
-  return fmt::format(
-      "<div class='tile'><div class='value'>{}</div><div class='name'>{}</div></div>\n",
-      value,
-      name);
-}
-
 std::string head(const ReportData& data) {
   std::string html = fmt::format("<h1>{}</h1>\n<div class='facts'><span><b>{}</b></span>",
-                                 escape_html(data.run_name),
-                                 escape_html(data.status));
+                                 shown_text(data.run_name),
+                                 shown_text(data.status));
   for (const auto& [name, value] : data.facts) {
     html += fmt::format("<span>{} <b>{}</b></span>", escape_html(name), escape_html(value));
   }
@@ -86,18 +57,18 @@ std::string head(const ReportData& data) {
   if (data.evaluations.empty()) return html;
   const json &first = data.evaluations.front(), &last = data.evaluations.back();
   const auto change = [&](const char* name) {
-    const std::string now = text(number(last, name), 2);
-    return data.evaluations.size() == 1 ? now : text(number(first, name), 2) + " → " + now;
+    const std::string now = text(figure_of(last, name), 2);
+    return data.evaluations.size() == 1 ? now : text(figure_of(first, name), 2) + " → " + now;
   };
   html += "<div class='tiles'>\n" +
           tile(change("delta_e_2000"), "ΔE2000 of the wall to the reference, median");
-  if (number(last, "delta_e_2000_exact")) {
+  if (figure_of(last, "delta_e_2000_exact")) {
     html += tile(change("delta_e_2000_exact"), "ΔE2000 of the pixels to the exact repaint, median");
   }
   if (data.controls.is_object()) {
-    html += tile(text(number(data.controls.value("shuffled_reference", json()), "delta_e_2000"), 2),
+    html += tile(text(figure_of(member_of(data.controls, "shuffled_reference"), "delta_e_2000"), 2),
                  "asked with another painting's reference: must be clearly worse");
-    html += tile(text(number(data.controls.value("floor", json()), "delta_e_2000"), 2),
+    html += tile(text(figure_of(data.controls.value("floor", json()), "delta_e_2000"), 2),
                  "floor: the target through the VAE alone");
   }
   return html + "</div>\n";
@@ -106,7 +77,7 @@ std::string head(const ReportData& data) {
 ChartSeries of_evaluations(const ReportData& data, const char* name, const char* label, int color) {
   ChartSeries series{label, {}, false, true, false, color};
   for (const json& evaluation : data.evaluations) {
-    if (const auto value = number(evaluation, name)) {
+    if (const auto value = figure_of(evaluation, name)) {
       series.points.emplace_back(static_cast<double>(step_of(evaluation)), *value);
     }
   }
@@ -118,7 +89,7 @@ ChartSeries level(
     const ReportData& data, const char* control, const char* name, const char* label, int color) {
   ChartSeries series{label, {}, true, false, false, color};
   const auto value =
-      number(data.controls.is_object() ? data.controls.value(control, json()) : json(), name);
+      figure_of(data.controls.is_object() ? data.controls.value(control, json()) : json(), name);
   if (value && data.evaluations.size() > 1) {
     series.points = {{static_cast<double>(step_of(data.evaluations.front())), *value},
                      {static_cast<double>(step_of(data.evaluations.back())), *value}};
@@ -138,7 +109,7 @@ std::string charts(const ReportData& data) {
            of_evaluations(data, "delta_e_2000_p90", "p90", 1),
            level(data, "shuffled_reference", "delta_e_2000", "shuffled", 4),
            level(data, "floor", "delta_e_2000", "floor", 5)}});
-    if (number(data.evaluations.back(), "delta_e_2000_exact")) {
+    if (figure_of(data.evaluations.back(), "delta_e_2000_exact")) {
       card({"ΔE2000 of the pixels to the exact repaint",
             "step",
             {of_evaluations(data, "delta_e_2000_exact", "median", 0),
@@ -172,7 +143,7 @@ std::string row(const json& figures,
                 const char* kind) {
   std::string html = fmt::format("<tr class='{}'><td>{}</td>", kind, name);
   for (const Column& column : kColumns) {
-    html += "<td>" + text(number(figures, column.name), column.decimals) + "</td>";
+    html += "<td>" + text(figure_of(figures, column.name), column.decimals) + "</td>";
   }
   return html + "<td>" + paintings + "</td></tr>\n";
 }
@@ -186,13 +157,13 @@ std::string table(const ReportData& data) {
       "–: missing or not defined.</p>\n<div class='card'><table><tr><th></th>";
   for (const Column& column : kColumns) html += fmt::format("<th>{}</th>", column.head);
   html += "<th>paintings</th></tr>\n";
-  const std::optional<size_t> best = best_of(data.evaluations);
+  const std::optional<size_t> best = best_evaluation(data.evaluations, false);
   for (size_t i = 0; i < data.evaluations.size(); ++i) {
     const json& evaluation = data.evaluations[i];
     const int64_t step = step_of(evaluation);
     html += row(evaluation,
                 step == 0 ? "base alone" : "step " + std::to_string(step),
-                text(number(evaluation, "paintings"), 0),
+                text(figure_of(evaluation, "paintings"), 0),
                 best && *best == i ? "best" : "");
   }
   if (data.controls.is_object()) {
@@ -248,61 +219,17 @@ std::string grids(const fs::path& run_folder, const std::vector<ReportFolder>& f
   return html;
 }
 
-std::string cases(const fs::path& run_folder, const std::vector<ReportFolder>& folders) {
-  constexpr size_t kShown = 6;
-  if (folders.empty()) return "";
-  const fs::path path = run_folder / folders.back().path / "metrics.json";
-  if (!fs::exists(path)) return "";
-  const json file = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-  if (!file.is_object() || !file.contains("records")) return "";
-  const std::string name = headline(file.value("metrics", json()));
-  std::vector<json> records;
-  for (const json& record : file.at("records")) {
-    if (number(record, name)) records.push_back(record);
-  }
-  std::stable_sort(records.begin(), records.end(), [&](const json& a, const json& b) {
-    return *number(a, name) > *number(b, name);
-  });
-  std::string html = fmt::format(
-      "<h2>Worst and best paintings of the last evaluation</h2>\n<p class='faint'>By {}.</p>\n"
-      "<div class='card'><table><tr><th></th><th class='left'>photo</th><th class='left'>asked</th>"
-      "<th>ΔE2000</th><th>exact</th><th>hue</th><th>|ΔL|</th><th>|ΔC|</th><th>shading</th></tr>\n",
-      name);
-  const size_t shown = std::min(kShown, records.size() / 2);
-  for (size_t i = 0; i < records.size(); ++i) {
-    const bool worst = i < shown;
-    if (!worst && i + shown < records.size()) continue;
-    const json& record = records[i];
-    const std::string color = escape_html(record.value("asked", ""));
-    html += fmt::format(
-        "<tr><td>{}</td><td class='left'>{}</td><td class='left'><span class='chip' "
-        "style='background:{}'></span>{}{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</"
-        "td><td>{}</td></tr>\n",
-        worst ? "worst" : "best",
-        escape_html(record.value("photo", "")),
-        color,
-        color,
-        record.value("own_color", false) ? " (own)" : "",
-        text(number(record, "delta_e_2000"), 2),
-        text(number(record, "delta_e_2000_exact"), 2),
-        text(number(record, "hue_error"), 1),
-        text(number(record, "lightness_difference"), 2),
-        text(number(record, "chroma_difference"), 2),
-        text(number(record, "shading_fidelity"), 3));
-  }
-  return html + "</table></div>\n";
-}
-
 }  // namespace
 
 void write_report(const fs::path& run_folder, const ReportData& data) {
-  const std::string html =
-      "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-      "<meta name='viewport' content='width=device-width, initial-scale=1'><title>" +
-      escape_html(data.run_name) + " – limewash</title>\n<style>" + kReportStyle +
-      "</style></head>\n<body><main>\n" + head(data) + charts(data) + table(data) +
-      grids(run_folder, data.folders) + cases(run_folder, data.folders) + "</main></body></html>\n";
-  write_file_atomically(run_folder / "report.html", html);
+  std::string body = head(data) + charts(data) + table(data) + grids(run_folder, data.folders);
+  ReportData located = data;
+  located.folder = run_folder;
+  const ReportedRun run = last_evaluation_of(located, 0);
+  body += breakdown_of_run(run);
+  if (const std::string cases = cases_of_run(run, kListedCases); !cases.empty())
+    body += "<h2>Worst and best paintings of the last evaluation</h2>\n" + cases;
+  write_file_atomically(run_folder / "report.html", report_page(data.run_name, body));
 }
 
 }  // namespace limewash::eval

@@ -27,14 +27,16 @@ struct ReportData {
       evaluations;          ///< EvaluationResult::to_json, by rising step; step 0: the base alone
   nlohmann::json controls;  ///< Controls::to_json, or null
   std::vector<std::pair<int64_t, std::map<std::string, double>>>
-      losses;                         ///< (step, term -> value), by rising step
-  std::vector<ReportFolder> folders;  ///< of the evaluations, by rising step
+      losses;                                   ///< (step, term -> value), by rising step
+  std::vector<ReportFolder> folders;            ///< of the evaluations, by rising step
+  std::filesystem::path folder;                 ///< the run's
+  std::map<std::string, std::string> settings;  ///< `section.key` -> value, as config.yaml has them
 };
 
 /// Write `run_folder`/report.html: summary, curves of loss and colour difference by step, all
 /// evaluations beside controls and floor, the first and the last picture grid embedded and the
-/// others linked, and the worst and best paintings of the last evaluation. Folders whose files are
-/// not there are left out.
+/// others linked, the last evaluation by asked colour and by lightness, and its worst and best
+/// paintings. Folders whose files are not there are left out.
 void write_report(const std::filesystem::path& run_folder, const ReportData& data);
 
 }  // namespace limewash::eval

@@ -7,13 +7,15 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "eval/report_page.h"
+
 namespace limewash::eval {
 namespace {
 
-constexpr double kWidth = 620, kHeight = 330, kLeft = 58, kRight = 16, kTop = 58, kBottom = 44;
-constexpr size_t kMostPoints = 1200;
-constexpr std::array<const char*, 6> kColors = {
-    "#2f6fb3", "#d1762c", "#3a8f5c", "#8a5aa8", "#b03a48", "#6b7280"};
+constexpr double kWidth = 620, kPlot = 228, kLeft = 58, kRight = 24, kTop = 58, kBottom = 44;
+constexpr double kLegendLine = 19, kCharacter = 6.6;
+constexpr size_t kMostPoints = 1200, kLegendCharacters = 34;
+constexpr int kColors = 6;
 
 struct Axis {
   double low = 0, high = 1, step = 0.2;
@@ -46,11 +48,15 @@ std::vector<std::pair<double, double>> thinned(
 
 struct Frame {
   Axis x, y;
+  double top = kTop;
+  double height() const {
+    return top + kPlot + kBottom;
+  }
   double column(double value) const {
     return kLeft + (value - x.low) / (x.high - x.low) * (kWidth - kLeft - kRight);
   }
   double row(double value) const {
-    return kHeight - kBottom - (value - y.low) / (y.high - y.low) * (kHeight - kTop - kBottom);
+    return top + kPlot - (value - y.low) / (y.high - y.low) * kPlot;
   }
 };
 
@@ -92,19 +98,44 @@ std::string axes(const Chart& chart, const Frame& frame) {
     if (value > frame.x.high + 0.5 * frame.x.step) break;
     svg += fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='middle'>{:.{}f}</text>\n",
                        frame.column(value),
-                       kHeight - kBottom + 18,
+                       frame.top + kPlot + 18,
                        value,
                        frame.x.decimals);
   }
   return svg +
          fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='middle' class='label'>{}</text>\n",
                      (kLeft + kWidth - kRight) / 2,
-                     kHeight - 6,
-                     escape_html(chart.x_label));
+                     frame.height() - 6,
+                     shown_text(chart.x_label));
+}
+
+int color_of(const ChartSeries& series) {
+  return std::abs(series.color) % kColors;
+}
+
+/// A dot of the series' own shape.
+std::string mark(int shape, double x, double y) {
+  switch (shape % 4) {
+    case 1:
+      return fmt::format(
+          "<rect x='{:.1f}' y='{:.1f}' width='6.4' height='6.4' class='mark'>", x - 3.2, y - 3.2);
+    case 2:
+      return fmt::format("<path d='M{:.1f} {:.1f}l4.2 7.4h-8.4z' class='mark'>", x, y - 4.6);
+    case 3:
+      return fmt::format(
+          "<path d='M{:.1f} {:.1f}l4.4 4.4l-4.4 4.4l-4.4 -4.4z' class='mark'>", x, y - 4.4);
+    default:
+      return fmt::format("<circle cx='{:.1f}' cy='{:.1f}' r='3.4' class='mark'>", x, y);
+  }
+}
+
+const char* mark_end(int shape) {
+  constexpr std::array<const char*, 4> kEnds = {"</circle>", "</rect>", "</path>", "</path>"};
+  return kEnds[static_cast<size_t>(shape % 4)];
 }
 
 std::string line(const ChartSeries& series, const Frame& frame) {
-  const char* color = kColors[static_cast<size_t>(series.color) % kColors.size()];
+  const int color = color_of(series);
   std::string path, dots;
   bool down = false;
   for (const auto& [x, y] : thinned(series.points)) {
@@ -115,23 +146,87 @@ std::string line(const ChartSeries& series, const Frame& frame) {
     path += fmt::format("{}{:.1f} {:.1f}", down ? "L" : "M", frame.column(x), frame.row(y));
     down = true;
     if (!series.markers) continue;
-    dots += fmt::format(
-        "<circle cx='{:.1f}' cy='{:.1f}' r='3.2' fill='{}'><title>{}: {:.4g} at "
-        "{:g}</title></circle>",
-        frame.column(x),
-        frame.row(y),
-        color,
-        escape_html(series.name),
-        y,
-        x);
+    dots += fmt::format("{}<title>{}: {:.4g} at {:g}</title>{}",
+                        mark(color, frame.column(x), frame.row(y)),
+                        shown_text(series.name),
+                        y,
+                        x,
+                        mark_end(color));
   }
-  return fmt::format("<path d='{}' fill='none' stroke='{}' stroke-width='{}' opacity='{}'{}/>{}\n",
-                     path,
-                     color,
-                     series.faint ? 1 : 2,
-                     series.faint ? 0.25 : 1,
-                     series.dashed ? " stroke-dasharray='6 4'" : "",
-                     dots);
+  return fmt::format(
+      "<g class='curve-{}'><path d='{}' class='curve' stroke-width='{}' opacity='{}'{}/>{}</g>\n",
+      color,
+      path,
+      series.faint ? 1 : 2,
+      series.faint ? 0.25 : 1,
+      series.dashed ? " stroke-dasharray='6 4'" : "",
+      dots);
+}
+
+/// The letters at the right ends of the lines, pushed apart where they would meet.
+std::string letters(const Chart& chart, const Frame& frame) {
+  struct Letter {
+    double x, y;
+    const ChartSeries* series;
+  };
+  std::vector<Letter> list;
+  for (const ChartSeries& series : chart.series) {
+    if (series.letter.empty()) continue;
+    for (auto it = series.points.rbegin(); it != series.points.rend(); ++it) {
+      if (!std::isfinite(it->first) || !std::isfinite(it->second)) continue;
+      list.push_back({frame.column(it->first) + 8, frame.row(it->second) + 4, &series});
+      break;
+    }
+  }
+  std::stable_sort(
+      list.begin(), list.end(), [](const Letter& a, const Letter& b) { return a.y < b.y; });
+  std::string svg;
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i > 0) list[i].y = std::max(list[i].y, list[i - 1].y + 12);
+    svg += fmt::format("<text x='{:.1f}' y='{:.1f}' class='mark curve-{}'>{}</text>\n",
+                       list[i].x,
+                       list[i].y,
+                       color_of(*list[i].series),
+                       escape_html(list[i].series->letter));
+  }
+  return svg;
+}
+
+struct Legend {
+  std::string svg;
+  int lines = 1;
+};
+
+Legend legend_of(const Chart& chart) {
+  Legend legend;
+  double x = kLeft, y = 42;
+  for (const ChartSeries& series : chart.series) {
+    if (series.points.empty() || series.faint) continue;
+    const std::string name = (series.letter.empty() ? "" : series.letter + "  ") +
+                             shortened(series.name, kLegendCharacters);
+    const auto characters =
+        std::count_if(name.begin(), name.end(), [](unsigned char c) { return (c & 0xC0) != 0x80; });
+    const double width = 24 + kCharacter * static_cast<double>(characters) + 18;
+    if (x > kLeft && x + width > kWidth) {
+      x = kLeft;
+      y += kLegendLine;
+      ++legend.lines;
+    }
+    legend.svg += fmt::format(
+        "<g class='curve-{5}'><line x1='{0:.1f}' x2='{1:.1f}' y1='{2}' y2='{2}' class='curve' "
+        "stroke-width='3'{3}/>{4}</g><text x='{6:.1f}' y='{7}'>{8}</text>\n",
+        x,
+        x + 18,
+        y - 4,
+        series.dashed ? " stroke-dasharray='6 4'" : "",
+        series.markers ? mark(color_of(series), x + 9, y - 4) + mark_end(color_of(series)) : "",
+        color_of(series),
+        x + 24,
+        y,
+        escape_html(name));
+    x += width;
+  }
+  return legend;
 }
 
 }  // namespace
@@ -177,31 +272,22 @@ ChartSeries smoothed(const ChartSeries& series) {
 }
 
 std::string render_svg(const Chart& chart) {
-  const Frame frame = frame_of(chart);
+  const Legend legend = legend_of(chart);
+  Frame frame = frame_of(chart);
+  frame.top = kTop + kLegendLine * (legend.lines - 1);
   std::string svg = fmt::format(
-      "<svg viewBox='0 0 {:g} {:g}' role='img'><text x='{:g}' y='18' class='title'>{}</text>\n",
+      "<svg viewBox='0 0 {:g} {:g}' role='img' aria-label='{}'><text x='{:g}' y='18' "
+      "class='title'>{}</text>\n",
       kWidth,
-      kHeight,
+      frame.height(),
+      shown_text(chart.title),
       2.0,
-      escape_html(chart.title));
+      shown_text(chart.title));
   svg += axes(chart, frame);
-  double legend = kLeft;
   for (const ChartSeries& series : chart.series) {
-    if (series.points.empty()) continue;
-    svg += line(series, frame);
-    if (series.faint) continue;
-    svg += fmt::format(
-        "<line x1='{0:.1f}' x2='{1:.1f}' y1='38' y2='38' stroke='{2}' stroke-width='3'{3}/>"
-        "<text x='{4:.1f}' y='42'>{5}</text>\n",
-        legend,
-        legend + 18,
-        kColors[static_cast<size_t>(series.color) % kColors.size()],
-        series.dashed ? " stroke-dasharray='6 4'" : "",
-        legend + 24,
-        escape_html(series.name));
-    legend += 24 + 6.6 * static_cast<double>(series.name.size()) + 18;
+    if (!series.points.empty()) svg += line(series, frame);
   }
-  return svg + "</svg>\n";
+  return svg + letters(chart, frame) + legend.svg + "</svg>\n";
 }
 
 }  // namespace limewash::eval

@@ -14,7 +14,8 @@ struct ChartSeries {
   bool dashed = false;
   bool markers = false;  ///< a dot a point
   bool faint = false;    ///< thin and pale: what lies under a smoothed line; no legend entry
-  int color = 0;         ///< index into the chart's palette
+  int color = 0;         ///< index into the palette of report_style.h; also the shape of its dots
+  std::string letter = {};  ///< at the line's right end, so that colour is not all that tells
 };
 
 struct Chart {
@@ -23,7 +24,9 @@ struct Chart {
   bool from_zero = true;  ///< the y axis starts at 0
 };
 
-/// <svg> of 620 x 330 that scales with its place. Long series are thinned to a few points a pixel.
+/// <svg> of 620 x 330, higher when the legend takes several lines, that scales with its place. Its
+/// colours are classes of report_style.h. Long series are thinned to a few points a pixel, long
+/// names in the legend lose their middle.
 std::string render_svg(const Chart& chart);
 
 /// The series smoothed by an exponential moving average over about a thirtieth of its points.

@@ -19,6 +19,7 @@
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "runtime/stop_signal.h"
+#include "trainer/run_folder.h"
 #include "trainer/run_summary.h"
 
 namespace limewash::launcher {
@@ -63,7 +64,7 @@ SummaryTime summary_time(const std::filesystem::path& folder) {
 std::string status_since(const std::filesystem::path& folder, const SummaryTime& before) {
   const auto now = summary_time(folder);
   if (!now || now == before) return "";
-  return read_run_summary(folder).value("status", "");
+  return trainer::read_checked_summary(folder).value("status", "");
 }
 
 int supervise(const std::string& program, const LaunchFlags& flags, const Config& config) {
@@ -128,7 +129,7 @@ void add_launch(CLI::App& app, Action& action, const std::string& program) {
       const int status = supervise(program, *flags, config);
       const auto folder = std::filesystem::path(config.run.output) / config.run.name;
       if (std::filesystem::exists(folder / "summary.json")) {
-        const auto summary = read_run_summary(folder);
+        const auto summary = trainer::read_checked_summary(folder);
         std::printf("%s\n",
                     flags->json ? summary.dump().c_str() : run_table(folder, summary).c_str());
       }

@@ -3,9 +3,6 @@
 #include <cstdio>
 #include <vector>
 
-#include "runtime/error.h"
-#include "runtime/files.h"
-
 namespace limewash::launcher {
 
 namespace {
@@ -40,17 +37,6 @@ std::string line(const std::string& title, const json& figures) {
 }
 
 }  // namespace
-
-json read_run_summary(const std::filesystem::path& run_folder) {
-  const auto path = run_folder / "summary.json";
-  if (!std::filesystem::exists(path))
-    throw InputError(path.string() + ": not there; has the run ended?");
-  try {
-    return json::parse(read_file(path));
-  } catch (const json::exception& error) {
-    throw InputError(path.string() + ": " + error.what());
-  }
-}
 
 std::string run_table(const std::filesystem::path& run_folder, const json& summary) {
   char text[256];

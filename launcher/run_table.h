@@ -8,9 +8,6 @@
 
 namespace limewash::launcher {
 
-/// RUN/summary.json. Throws InputError naming the file.
-nlohmann::json read_run_summary(const std::filesystem::path& run_folder);
-
 /// Evaluations beside controls and floor, speed, and where grid and report are.
 std::string run_table(const std::filesystem::path& run_folder, const nlohmann::json& summary);
 

@@ -141,17 +141,23 @@ std::string to_journal_line(const Entry& entry) {
   return line;
 }
 
-std::optional<Entry> from_journal_line(std::string_view line, std::string& problem) {
+bool is_whole_line(std::string_view line, std::string& problem) {
   if (line.size() < kContentBegin + 1 || line.substr(0, kPrefix.size()) != kPrefix ||
       line.substr(kPrefix.size() + kDigits, kMiddle.size()) != kMiddle || line.back() != '}') {
     problem = "not a journal line";
-    return std::nullopt;
+    return false;
   }
   const std::string_view content = line.substr(kContentBegin, line.size() - kContentBegin - 1);
   if (line.substr(kPrefix.size(), kDigits) != hex(XXH3_64bits(content.data(), content.size()))) {
     problem = "the checksum does not match";
-    return std::nullopt;
+    return false;
   }
+  return true;
+}
+
+std::optional<Entry> from_journal_line(std::string_view line, std::string& problem) {
+  if (!is_whole_line(line, problem)) return std::nullopt;
+  const std::string_view content = line.substr(kContentBegin, line.size() - kContentBegin - 1);
   // The checksum keeps accidents away; a file made on purpose must not crash us
   // either.
   try {

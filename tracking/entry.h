@@ -37,6 +37,10 @@ struct Entry {
 /// the inner object. Bytes that are not UTF-8 become U+FFFD.
 std::string to_journal_line(const Entry& entry);
 
+/// Whether the line, without its newline, is what was written, byte for byte, be its kind known or
+/// not; otherwise the reason is in `problem`.
+bool is_whole_line(std::string_view line, std::string& problem);
+
 /// The entry of a line without its newline; empty, with the reason in
 /// `problem`, when the line is not what was written or is of a kind that this
 /// version does not know.

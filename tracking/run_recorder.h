@@ -72,4 +72,10 @@ class RunRecorder {
 /// InputError when the tracker refuses or is not there.
 int64_t sync_run(const TrackingOptions& options, const std::filesystem::path& folder);
 
+/// Ship the whole run into another server, whatever was shipped to the one that it belongs to,
+/// whose state stays as it is: `limewash runs replay`. The run keeps its client key, so that a
+/// second replay, or one that was interrupted, completes the same run there. Returns and throws as
+/// `sync_run`.
+int64_t replay_run(const TrackingOptions& options, const std::filesystem::path& folder);
+
 }  // namespace limewash::tracking

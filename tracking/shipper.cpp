@@ -164,7 +164,9 @@ void Shipper::wait_until(Clock::time_point time, bool draining) {
   wake_.wait_until(lock, time, [this, draining] { return stop_ || draining_ != draining; });
 }
 
-int64_t sync_run(const TrackingOptions& options, const std::filesystem::path& folder) {
+namespace {
+
+int64_t ship_run(const TrackingOptions& options, const std::filesystem::path& folder, bool replay) {
   const TrackerAddress address = tracker_address_from_environment(options.uri);
   if (address.uri.empty()) {
     throw InputError("no tracker to ship to: set tracking.uri or MLFLOW_TRACKING_URI");
@@ -178,11 +180,12 @@ int64_t sync_run(const TrackingOptions& options, const std::filesystem::path& fo
   }
   const ShipperOptions shipping;
   MlflowClient client(address, shipping.http);
-  ShippingSession session(client, folder, options.experiment, true);
+  const std::string state_file = replay ? replay_state_file(address.uri) : kShippingStateFile;
+  ShippingSession session(client, folder, options.experiment, true, state_file);
   if (find_attempts(folder).empty()) {
     throw InputError("the journals of '" + folder.string() + "' tell of no run");
   }
-  const int64_t before = ShippingSession::count_unshipped(folder, address.uri);
+  const int64_t before = ShippingSession::count_unshipped(folder, address.uri, state_file);
   Backoff backoff(shipping);
   for (int failures = 0;;) {
     try {
@@ -202,8 +205,18 @@ int64_t sync_run(const TrackingOptions& options, const std::filesystem::path& fo
   }
   // A failed round may have shipped a part, so the difference counts, less what
   // was refused for good.
-  const int64_t after = ShippingSession::count_unshipped(folder, address.uri);
+  const int64_t after = ShippingSession::count_unshipped(folder, address.uri, state_file);
   return std::max<int64_t>(0, before - after - session.refused());
+}
+
+}  // namespace
+
+int64_t sync_run(const TrackingOptions& options, const std::filesystem::path& folder) {
+  return ship_run(options, folder, false);
+}
+
+int64_t replay_run(const TrackingOptions& options, const std::filesystem::path& folder) {
+  return ship_run(options, folder, true);
 }
 
 }  // namespace limewash::tracking

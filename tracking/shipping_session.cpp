@@ -73,12 +73,14 @@ std::vector<Entry> find_attempts(const std::filesystem::path& folder) {
 ShippingSession::ShippingSession(MlflowClient& client,
                                  std::filesystem::path folder,
                                  std::string experiment,
-                                 bool report_damage)
+                                 bool report_damage,
+                                 std::string state_file)
     : client_(client),
       folder_(std::move(folder)),
       experiment_(std::move(experiment)),
       report_damage_(report_damage),
-      state_(load_shipping_state(folder_)) {
+      state_file_(std::move(state_file)),
+      state_(load_shipping_state(folder_, state_file_)) {
   if (state_.uri != client_.address().uri) state_ = {};
 }
 
@@ -314,7 +316,7 @@ void ShippingSession::refuse(const std::string& what, const std::string& reason)
 
 void ShippingSession::save() {
   try {
-    save_shipping_state(folder_, state_);
+    save_shipping_state(folder_, state_, state_file_);
     save_failed_ = false;
   } catch (const InputError& error) {
     // What cannot be remembered is shipped again after a restart.
@@ -324,8 +326,9 @@ void ShippingSession::save() {
 }
 
 int64_t ShippingSession::count_unshipped(const std::filesystem::path& folder,
-                                         const std::string& uri) {
-  ShippingState state = load_shipping_state(folder);
+                                         const std::string& uri,
+                                         const std::string& state_file) {
+  ShippingState state = load_shipping_state(folder, state_file);
   if (state.uri != uri) state = {};
   int64_t count = 0;
   for (const auto& journal : find_journals(folder)) {

@@ -28,11 +28,12 @@ enum class Lane { kRecords, kFiles };
 class ShippingSession {
  public:
   /// `report_damage`: warn of corrupt lines (whoever opened the journals may
-  /// have done so already).
+  /// have done so already). `state_file` remembers how far this server is.
   ShippingSession(MlflowClient& client,
                   std::filesystem::path folder,
                   std::string experiment,
-                  bool report_damage);
+                  bool report_damage,
+                  std::string state_file = kShippingStateFile);
 
   /// Find the run at the tracker, or create it. False while the journals tell
   /// of no run.
@@ -58,7 +59,9 @@ class ShippingSession {
   }
 
   /// Entries that the tracker does not have yet. Needs no tracker.
-  static int64_t count_unshipped(const std::filesystem::path& folder, const std::string& uri);
+  static int64_t count_unshipped(const std::filesystem::path& folder,
+                                 const std::string& uri,
+                                 const std::string& state_file = kShippingStateFile);
 
  private:
   /// One journal, read for one lane.
@@ -87,6 +90,7 @@ class ShippingSession {
   std::filesystem::path folder_;
   std::string experiment_;
   bool report_damage_;
+  std::string state_file_;
   ShippingState state_;
   std::optional<TrackerRun> run_;
   std::map<std::pair<Lane, std::string>, Tail> tails_;

@@ -1,20 +1,45 @@
 #include "tracking/shipping_state.h"
 
+#include <algorithm>
+#include <string_view>
+
 #include <nlohmann/json.hpp>
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
+#include <xxhash.h>
 
 #include "runtime/files.h"
 
 namespace limewash::tracking {
 namespace {
 
-constexpr const char* kFileName = "tracker.json";
+constexpr std::string_view kReplayPrefix = "tracker-replay-";
+constexpr std::string_view kSuffix = ".json";
 constexpr int kFormat = 1;
 
 }  // namespace
 
-ShippingState load_shipping_state(const std::filesystem::path& folder) {
-  const auto path = folder / kFileName;
+std::string replay_state_file(const std::string& uri) {
+  // A URI is no file name; its hash is.
+  return fmt::format("{}{:016x}{}", kReplayPrefix, XXH3_64bits(uri.data(), uri.size()), kSuffix);
+}
+
+std::vector<std::string> find_shipping_states(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (name == kShippingStateFile || (name.starts_with(kReplayPrefix) && name.ends_with(kSuffix)))
+      names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+ShippingState load_shipping_state(const std::filesystem::path& folder,
+                                  const std::string& file_name) {
+  const auto path = folder / file_name;
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return {};
   try {
@@ -36,7 +61,9 @@ ShippingState load_shipping_state(const std::filesystem::path& folder) {
   }
 }
 
-void save_shipping_state(const std::filesystem::path& folder, const ShippingState& state) {
+void save_shipping_state(const std::filesystem::path& folder,
+                         const ShippingState& state,
+                         const std::string& file_name) {
   const nlohmann::json json = {{"format", kFormat},
                                {"uri", state.uri},
                                {"experiment_id", state.experiment_id},
@@ -44,7 +71,7 @@ void save_shipping_state(const std::filesystem::path& folder, const ShippingStat
                                {"client_run_key", state.client_run_key},
                                {"records", state.records},
                                {"files", state.files}};
-  write_file_atomically(folder / kFileName, json.dump(2) + "\n");
+  write_file_atomically(folder / file_name, json.dump(2) + "\n");
 }
 
 }  // namespace limewash::tracking

@@ -11,7 +11,7 @@
 #include "eval/report.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
-#include "trainer/run_files.h"
+#include "trainer/run_folder.h"
 
 namespace limewash::trainer {
 
@@ -94,28 +94,10 @@ void write_run_summary(const std::filesystem::path& run_folder,
 }
 
 void write_run_report(const std::filesystem::path& run_folder) {
-  const auto summary = read_json(run_folder / "summary.json");
-  eval::ReportData report;
-  report.run_name = run_folder.filename().string();
-  report.status = summary.value("status", "");
-  char rate[32];
-  std::snprintf(rate, sizeof rate, "%.1f", summary.value("samples_per_second", 0.0));
-  report.facts = {{"steps", std::to_string(summary.value("steps", int64_t{0}))},
-                  {"trainer ranks", std::to_string(summary.value("trainers", int64_t{1}))},
-                  {"samples/s", rate}};
-  report.controls = summary.at("controls");
-  for (const auto& evaluation : summary.at("evaluations")) {
-    const auto step = evaluation.at("step").get<int64_t>();
-    char folder[48];
-    std::snprintf(folder, sizeof folder, "evaluations/step-%06lld", static_cast<long long>(step));
-    report.evaluations.push_back(evaluation);
-    report.folders.push_back({step, folder});
-  }
-  for (const auto& record : read_losses(run_folder / "losses.csv")) {
-    report.losses.push_back(
-        {record.step, {{"loss", record.loss}, {"noise", record.noise}, {"color", record.color}}});
-  }
-  eval::write_report(run_folder, report);
+  auto run = read_run_folder(run_folder);
+  // Its own process holds the lock and has just written how it ended.
+  run.status = run.summary.value("status", "");
+  eval::write_report(run_folder, read_report_data(run));
 }
 
 void mark_run_failed(const std::filesystem::path& run_folder) {

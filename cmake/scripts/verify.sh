@@ -1,6 +1,7 @@
 #!/bin/sh
 # What takes hours: every test under the sanitizers, a million damaged files for each parser,
-# datasets whose prepare was killed at random moments, and 10,000 photos of which 5 % are damaged.
+# datasets whose prepare was killed at random moments, 10,000 photos of which 5 % are damaged, and
+# the dashboard and the reports in a real browser.
 # Prints the text for docs/verification.md; nothing is left out silently.
 #   verify.sh [INPUTS]     inputs a parser, 1000000 unless told otherwise
 set -eu
@@ -17,6 +18,11 @@ build/release/tests/fuzz/fuzz all "$inputs" "$(date +%s)" >>"$results" || status
 cmake/scripts/build.sh release limewash
 .venv/bin/python tests/data/kill_prepare_test.py build/release/launcher/limewash . 20 >>"$results" || status=1
 .venv/bin/python tests/data/damaged_photos_test.py build/release/launcher/limewash . --count 10000 >>"$results" || status=1
+
+# 77: no browser here. That is said, and is no failure: a browser is no dependency of the project.
+pages=0
+{ echo "Pages in a headless browser:"; .venv/bin/python tests/launcher/screenshots.py 2>&1; } >>"$results" || pages=$?
+[ "$pages" -eq 0 ] || [ "$pages" -eq 77 ] || status=1
 
 cmake/scripts/build.sh sanitize
 # Python's own tests run the sanitized program; LibTorch keeps memory until the end by design.
