@@ -1,6 +1,7 @@
 #!/bin/sh
 # What takes hours: every test under the sanitizers, a million damaged files for each parser,
-# datasets whose prepare was killed at random moments, and 10,000 photos of which 5 % are damaged.
+# datasets whose prepare was killed at random moments, 10,000 photos of which 5 % are damaged, and
+# runs whose tracker fails at random.
 # Prints the text for docs/verification.md; nothing is left out silently.
 #   verify.sh [INPUTS]     inputs a parser, 1000000 unless told otherwise
 set -eu
@@ -17,6 +18,15 @@ build/release/tests/fuzz/fuzz all "$inputs" "$(date +%s)" >>"$results" || status
 cmake/scripts/build.sh release limewash
 .venv/bin/python tests/data/kill_prepare_test.py build/release/launcher/limewash . 20 >>"$results" || status=1
 .venv/bin/python tests/data/damaged_photos_test.py build/release/launcher/limewash . --count 10000 >>"$results" || status=1
+
+# Tracking, by a real MLflow server: random faults, a million points, and what it costs a training.
+cmake/scripts/build.sh release tracking_recorder_driver
+driver=build/release/tests/tracking/tracking_recorder_driver
+for seed in $(seq 1 10); do
+  .venv/bin/python tests/tracking/storm_test.py "$driver" --seed "$seed" --seconds 120 >>"$results" || status=1
+done
+.venv/bin/python tests/tracking/shipping_rate_test.py "$driver" >>"$results" || status=1
+.venv/bin/python tests/tracking/tracker_cost_test.py build/release/launcher/limewash . >>"$results" || status=1
 
 cmake/scripts/build.sh sanitize
 # Python's own tests run the sanitized program; LibTorch keeps memory until the end by design.
