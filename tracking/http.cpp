@@ -1,5 +1,6 @@
 #include "tracking/http.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -47,13 +48,46 @@ size_t receive(char* bytes, size_t size, size_t count, void* target) {
   return length;
 }
 
+/// The part of a file that is sent.
+struct FilePart {
+  File file;
+  uint64_t begin = 0, bytes = 0;
+  uint64_t sent = 0;
+};
+
 size_t send_file(char* bytes, size_t size, size_t count, void* source) {
-  return std::fread(bytes, size, count, static_cast<std::FILE*>(source));
+  auto& part = *static_cast<FilePart*>(source);
+  const auto wanted = static_cast<size_t>(std::min<uint64_t>(size * count, part.bytes - part.sent));
+  const size_t got = std::fread(bytes, 1, wanted, part.file.get());
+  part.sent += got;
+  return got;
 }
 
 int seek_file(void* source, curl_off_t offset, int origin) {
-  return fseeko(static_cast<std::FILE*>(source), offset, origin) == 0 ? CURL_SEEKFUNC_OK
-                                                                      : CURL_SEEKFUNC_FAIL;
+  auto& part = *static_cast<FilePart*>(source);
+  const bool sought =
+      origin == SEEK_SET && offset >= 0 && static_cast<uint64_t>(offset) <= part.bytes &&
+      fseeko(part.file.get(), static_cast<off_t>(part.begin) + offset, SEEK_SET) == 0;
+  if (sought) part.sent = static_cast<uint64_t>(offset);
+  return sought ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+FilePart open_part(const HttpRequest& request) {
+  FilePart part;
+  part.file.reset(std::fopen(request.file.c_str(), "rbe"));
+  const int reason = errno;
+  std::error_code error;
+  const uint64_t size = std::filesystem::file_size(request.file, error);
+  if (!part.file || error) {
+    throw InputError("cannot read '" + request.file.string() +
+                     "': " + (error ? error.message() : std::strerror(reason)));
+  }
+  part.begin = std::min(request.file_begin, size);
+  part.bytes = std::min(request.file_bytes, size - part.begin);
+  if (fseeko(part.file.get(), static_cast<off_t>(part.begin), SEEK_SET) != 0) {
+    throw InputError("cannot read '" + request.file.string() + "': " + std::strerror(errno));
+  }
+  return part;
 }
 
 int check_stop(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
@@ -93,6 +127,7 @@ struct HttpSession::Impl {
   CURL* handle;
 
   void set_common_options(const HttpRequest& request);
+  void set_identity();
 };
 
 HttpSession::HttpSession(TrackerAddress address, HttpLimits limits, const std::atomic<bool>* stop) {
@@ -136,6 +171,25 @@ void HttpSession::Impl::set_common_options(const HttpRequest& request) {
   if (host == "localhost" || host == "[::1]" || host.starts_with("127.")) {
     curl_easy_setopt(handle, CURLOPT_PROXY, "");
   }
+  // Credentials and the client's certificate are for the tracker alone.
+  if (!request.anonymous) set_identity();
+  if (!address.verify_tls) {
+    curl_easy_setopt(handle, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 0L);
+  }
+  if (!address.server_certificate.empty() && !request.anonymous) {
+    const bool folder = std::filesystem::is_directory(address.server_certificate);
+    curl_easy_setopt(
+        handle, folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, address.server_certificate.c_str());
+  }
+  if (stop != nullptr) {
+    curl_easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, check_stop);
+    curl_easy_setopt(handle, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(stop));
+  }
+}
+
+void HttpSession::Impl::set_identity() {
   if (!address.username.empty() && !address.password.empty()) {
     curl_easy_setopt(handle, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
     curl_easy_setopt(handle, CURLOPT_USERNAME, address.username.c_str());
@@ -144,22 +198,8 @@ void HttpSession::Impl::set_common_options(const HttpRequest& request) {
     curl_easy_setopt(handle, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
     curl_easy_setopt(handle, CURLOPT_XOAUTH2_BEARER, address.token.c_str());
   }
-  if (!address.verify_tls) {
-    curl_easy_setopt(handle, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 0L);
-  }
-  if (!address.server_certificate.empty()) {
-    const bool folder = std::filesystem::is_directory(address.server_certificate);
-    curl_easy_setopt(
-        handle, folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, address.server_certificate.c_str());
-  }
   if (!address.client_certificate.empty()) {
     curl_easy_setopt(handle, CURLOPT_SSLCERT, address.client_certificate.c_str());
-  }
-  if (stop != nullptr) {
-    curl_easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, check_stop);
-    curl_easy_setopt(handle, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(stop));
   }
 }
 
@@ -175,20 +215,19 @@ HttpAnswer HttpSession::perform(const HttpRequest& request) {
   Headers headers;
   // Waiting for "100 Continue" costs a second with servers that never send it.
   add_header(headers, "Expect:");
+  if (!request.anonymous && !impl_->address.workspace.empty()) {
+    add_header(headers, "X-MLFLOW-WORKSPACE: " + impl_->address.workspace);
+  }
   if (!request.content_type.empty()) add_header(headers, "Content-Type: " + request.content_type);
-  File file;
+  for (const auto& line : request.headers) add_header(headers, line);
+  FilePart part;
   if (!request.file.empty()) {
-    file.reset(std::fopen(request.file.c_str(), "rbe"));
-    std::error_code error;
-    const auto size = std::filesystem::file_size(request.file, error);
-    if (!file || error) {
-      throw InputError("cannot read '" + request.file.string() +
-                       "': " + (error ? error.message() : std::strerror(errno)));
-    }
+    part = open_part(request);
+    const uint64_t size = part.bytes;
     curl_easy_setopt(handle, CURLOPT_READFUNCTION, send_file);
-    curl_easy_setopt(handle, CURLOPT_READDATA, file.get());
+    curl_easy_setopt(handle, CURLOPT_READDATA, &part);
     curl_easy_setopt(handle, CURLOPT_SEEKFUNCTION, seek_file);
-    curl_easy_setopt(handle, CURLOPT_SEEKDATA, file.get());
+    curl_easy_setopt(handle, CURLOPT_SEEKDATA, &part);
     if (request.method == "PUT") {
       curl_easy_setopt(handle, CURLOPT_UPLOAD, 1L);
       curl_easy_setopt(handle, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
@@ -212,6 +251,10 @@ HttpAnswer HttpSession::perform(const HttpRequest& request) {
   curl_off_t retry_after = 0;
   curl_easy_getinfo(handle, CURLINFO_RETRY_AFTER, &retry_after);
   answer.retry_after_seconds = static_cast<double>(retry_after);
+  curl_header* etag = nullptr;
+  if (curl_easy_header(handle, "ETag", 0, CURLH_HEADER, -1, &etag) == CURLHE_OK) {
+    answer.etag = etag->value;
+  }
   answer.body = std::move(received.body);
   // The handle must not keep pointers into this call.
   curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, nullptr);

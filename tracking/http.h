@@ -49,6 +49,11 @@ struct HttpRequest {
   std::string content_type;  ///< "" where there is no body
   std::string body;
   std::filesystem::path file;  ///< streamed as the body instead of `body`
+  uint64_t file_begin = 0;
+  uint64_t file_bytes = UINT64_MAX;  ///< at most, from `file_begin` on
+  std::vector<std::string> headers;  ///< further ones, "Name: value"
+  /// For another host than the tracker, which must not learn who we are.
+  bool anonymous = false;
   /// Must not be sent twice: libcurl repeats a request by itself when a kept
   /// connection ends without an answer, so this one gets a new connection.
   bool once = false;
@@ -57,6 +62,7 @@ struct HttpRequest {
 struct HttpAnswer {
   long status = 0;
   std::string body;
+  std::string etag;
   double retry_after_seconds = 0;
 };
 

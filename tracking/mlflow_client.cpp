@@ -1,12 +1,12 @@
 #include "tracking/mlflow_client.h"
 
 #include <algorithm>
-#include <array>
-#include <system_error>
+#include <cctype>
 
 #include <nlohmann/json.hpp>
 
 #include "tracking/entry.h"
+#include "tracking/mlflow_answer.h"
 
 namespace limewash::tracking {
 namespace {
@@ -14,8 +14,6 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kApi = "/api/2.0/mlflow/";
-constexpr const char* kArtifactApi = "/api/2.0/mlflow-artifacts/artifacts/";
-constexpr uint64_t kMaxPageUploadBytes = uint64_t{10} << 20;
 
 /// Text that every one of MLflow's databases takes.
 std::string clean(const std::string& text) {
@@ -28,26 +26,23 @@ std::string dump(const json& body) {
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-/// The first line of a text for a message, without what a terminal would obey.
-std::string excerpt(const std::string& text) {
-  std::string line = text.substr(0, std::min<size_t>(text.find_first_of("\r\n"), 300));
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = ' ';
-  }
-  return line;
-}
-
 TrackerRun run_from_json(const json& run) {
   const json& info = run.at("info");
   TrackerRun result{info.at("run_id").get<std::string>(),
                     info.value("experiment_id", ""),
                     info.value("artifact_uri", ""),
                     info.value("status", "")};
-  if (info.value("lifecycle_stage", "active") != "active") {
-    throw TrackerError(TrackerFailure::kInactive,
-                       "run " + result.run_id + " was deleted at the tracker; restore it there");
-  }
+  result.active = info.value("lifecycle_stage", "active") == "active";
+  const auto data = run.find("data");
+  result.has_metrics =
+      data != run.end() && data->contains("metrics") && !data->at("metrics").empty();
   return result;
+}
+
+const TrackerRun& check_active(const TrackerRun& run) {
+  if (run.active) return run;
+  throw TrackerError(TrackerFailure::kInactive,
+                     "run " + run.run_id + " was deleted at the tracker; restore it there");
 }
 
 /// Answers are checked by the one place that can name the call.
@@ -61,112 +56,21 @@ auto parse_answer(const char* name, const std::string& body, Function function) 
   }
 }
 
-std::string encode_path(const std::string& path) {
-  std::string encoded;
-  for (size_t begin = 0; begin <= path.size();) {
-    const size_t end = std::min(path.find('/', begin), path.size());
-    if (end > begin) {
-      if (!encoded.empty()) encoded += '/';
-      encoded += percent_encode(path.substr(begin, end - begin));
-    }
-    begin = end + 1;
-  }
-  return encoded;
-}
-
 json key_values(const KeyValues& values, size_t max_bytes) {
   json list = json::array();
   for (const auto& [key, value] : values) {
-    list.push_back({{"key", clean(key)}, {"value", shorten(clean(value), max_bytes)}});
+    list.push_back({{"key", clean(key)}, {"value", shorten(clean(value), max_bytes, kLongValues)}});
   }
   return list;
 }
 
 }  // namespace
 
-std::string shorten(const std::string& value, size_t max_bytes) {
-  if (value.size() <= max_bytes) return value;
-  const std::string note = "... [" + std::to_string(value.size()) + " bytes, whole in the journal]";
-  size_t keep = max_bytes - std::min(max_bytes, note.size());
-  while (keep > 0 && (static_cast<unsigned char>(value[keep]) & 0xC0) == 0x80) --keep;
-  return value.substr(0, keep) + note;
-}
-
-std::optional<std::string> artifact_url(const std::string& tracking_uri,
-                                        const std::string& artifact_uri,
-                                        const std::string& path) {
-  static const std::string kScheme = "mlflow-artifacts:";
-  const std::string end = "/" + encode_path(path);
-  if (artifact_uri.starts_with("http://") || artifact_uri.starts_with("https://")) {
-    if (artifact_uri.find(kArtifactApi) == std::string::npos) return std::nullopt;
-    return artifact_uri + end;
-  }
-  if (!artifact_uri.starts_with(kScheme)) return std::nullopt;
-  std::string root = artifact_uri.substr(kScheme.size());
-  std::string server = tracking_uri;
-  if (root.starts_with("//")) {
-    const size_t slash = std::min(root.find('/', 2), root.size());
-    const std::string host = root.substr(2, slash - 2);
-    if (!host.empty()) server = tracking_uri.substr(0, tracking_uri.find("://") + 3) + host;
-    root = root.substr(slash);
-  }
-  return server + kArtifactApi + encode_path(root) + end;
-}
-
-std::optional<TrackerError> classify_answer(const HttpAnswer& answer, const std::string& call) {
-  const json body = json::parse(answer.body, nullptr, false);
-  if (answer.status >= 200 && answer.status < 300) {
-    if (answer.body.empty() || body.is_object()) return std::nullopt;
-    return TrackerError(TrackerFailure::kUnavailable,
-                        call + ": the answer is not MLflow's: '" + excerpt(answer.body) + "'");
-  }
-  std::string code, message = excerpt(answer.body);
-  if (body.is_object()) {
-    if (const auto it = body.find("error_code"); it != body.end() && it->is_string()) {
-      code = it->get<std::string>();
-    }
-    if (const auto it = body.find("message"); it != body.end() && it->is_string()) {
-      message = it->get<std::string>();
-    }
-  }
-  const auto contains = [&message](const char* text) {
-    return message.find(text) != std::string::npos;
-  };
-  const std::string text = call + ": HTTP " + std::to_string(answer.status) +
-                           (code.empty() ? "" : " " + code) + ": " + excerpt(message);
-  const auto error = [&](TrackerFailure failure, const std::string& what) {
-    return TrackerError(failure, what, answer.retry_after_seconds);
-  };
-
-  static constexpr std::array<long, 8> kTransient{408, 425, 429, 500, 502, 503, 504, 507};
-  if (std::find(kTransient.begin(), kTransient.end(), answer.status) != kTransient.end()) {
-    return error(TrackerFailure::kUnavailable, text);
-  }
-  if (answer.status == 403 && contains("Invalid Host header")) {
-    return error(TrackerFailure::kHostHeader,
-                 "the tracker refuses the host name in its address; start it with "
-                 "'mlflow server --allowed-hosts HOST,HOST:PORT', or use its IP "
-                 "address");
-  }
-  if (answer.status == 401 || answer.status == 403 || answer.status == 407) {
-    return error(TrackerFailure::kAuthentication,
-                 text +
-                     "; check MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD or "
-                     "MLFLOW_TRACKING_TOKEN");
-  }
-  if (answer.status == 413) return error(TrackerFailure::kInvalid, text);
-  if (code.empty()) return error(TrackerFailure::kNotMlflow, text);
-  if (code == "RESOURCE_DOES_NOT_EXIST") return error(TrackerFailure::kNotFound, text);
-  // MLflow reports an exhausted or locked database as a bad request.
-  if (contains("QueuePool") || contains("sqlalche.me") || contains("database is locked")) {
-    return error(TrackerFailure::kUnavailable, text);
-  }
-  if (contains("must be in the 'active' state")) return error(TrackerFailure::kInactive, text);
-  return error(TrackerFailure::kInvalid, text);
-}
-
-MlflowClient::MlflowClient(TrackerAddress address, HttpLimits limits, const std::atomic<bool>* stop)
-    : session_(std::move(address), limits, stop) {}
+MlflowClient::MlflowClient(TrackerAddress address,
+                           HttpLimits limits,
+                           const std::atomic<bool>* stop,
+                           UploadLimits upload_limits)
+    : session_(std::move(address), limits, stop), upload_limits_(upload_limits) {}
 
 std::string MlflowClient::call(const std::string& method,
                                const std::string& endpoint,
@@ -221,21 +125,38 @@ std::string MlflowClient::ensure_experiment(const std::string& name) {
   return found.first;
 }
 
-std::optional<TrackerRun> MlflowClient::find_run(const std::string& experiment_id,
-                                                 const std::string& client_run_key) {
+std::vector<TrackerRun> MlflowClient::find_runs(const std::string& experiment_id,
+                                                const std::string& client_run_key) {
+  // It stands between quotes in the filter, and may come from a user's configuration.
+  const bool plain = std::all_of(client_run_key.begin(), client_run_key.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_';
+  });
+  if (!plain) return {};
   const json body = {
       {"experiment_ids", json::array({experiment_id})},
       {"filter", "tags.`" + std::string(kClientRunKeyTag) + "` = '" + client_run_key + "'"},
       {"run_view_type", "ALL"},
       {"order_by", json::array({"attributes.start_time ASC"})},
-      {"max_results", 10}};
-  return parse_answer("runs/search",
-                      call("POST", "runs/search", dump(body)),
-                      [](const json& answer) -> std::optional<TrackerRun> {
-                        const auto runs = answer.find("runs");
-                        if (runs == answer.end() || runs->empty()) return std::nullopt;
-                        return run_from_json(runs->front());
-                      });
+      {"max_results", 100}};
+  return parse_answer(
+      "runs/search", call("POST", "runs/search", dump(body)), [](const json& answer) {
+        std::vector<TrackerRun> found;
+        const auto runs = answer.find("runs");
+        if (runs == answer.end()) return found;
+        for (const json& run : *runs) found.push_back(run_from_json(run));
+        return found;
+      });
+}
+
+std::optional<TrackerRun> MlflowClient::find_run(const std::string& experiment_id,
+                                                 const std::string& client_run_key) {
+  const auto runs = find_runs(experiment_id, client_run_key);
+  if (runs.empty()) return std::nullopt;
+  for (const TrackerRun& run : runs) {
+    if (run.active) return run;
+  }
+  check_active(runs.front());
+  return runs.front();
 }
 
 TrackerRun MlflowClient::create_run(const NewRun& run) {
@@ -254,8 +175,9 @@ TrackerRun MlflowClient::create_run(const NewRun& run) {
 
 TrackerRun MlflowClient::get_run(const std::string& run_id) {
   const std::string body = call("GET", "runs/get", "run_id=" + percent_encode(run_id));
-  return parse_answer(
-      "runs/get", body, [](const json& answer) { return run_from_json(answer.at("run")); });
+  return parse_answer("runs/get", body, [](const json& answer) {
+    return check_active(run_from_json(answer.at("run")));
+  });
 }
 
 void MlflowClient::update_run(const std::string& run_id,
@@ -308,46 +230,20 @@ void MlflowClient::log_dataset(const std::string& run_id, const DatasetInput& da
   call("POST", "runs/log-inputs", dump(body));
 }
 
-void MlflowClient::upload(const TrackerRun& run,
-                          HttpRequest request,
-                          uint64_t size,
-                          const std::string& path) {
-  request.content_type = "application/octet-stream";
-  if (const auto url = artifact_url(address().uri, run.artifact_uri, path)) {
-    request.method = "PUT";
-    request.url = *url;
-  } else if (size == 0 || size > kMaxPageUploadBytes) {
-    throw TrackerError(TrackerFailure::kInvalid,
-                       "artifact '" + path + "' (" + std::to_string(size) +
-                           " bytes): the server does not serve artifacts, and "
-                           "its page takes 1 byte to "
-                           "10 MB; start it with --serve-artifacts");
-  } else {
-    request.method = "POST";
-    request.url = address().uri +
-                  "/ajax-api/2.0/mlflow/upload-artifact?run_uuid=" + percent_encode(run.run_id) +
-                  "&path=" + percent_encode(path);
-  }
-  const HttpAnswer answer = session_.perform(request);
-  if (const auto error = classify_answer(answer, "artifact '" + path + "'")) throw *error;
+void MlflowClient::delete_run(const std::string& run_id) {
+  call("POST", "runs/delete", dump({{"run_id", run_id}}));
 }
 
 void MlflowClient::upload_file(const TrackerRun& run,
                                const std::filesystem::path& file,
                                const std::string& path) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file, error);
-  HttpRequest request;
-  request.file = file;
-  upload(run, std::move(request), error ? 1 : size, path);
+  upload_artifact(session_, {run.run_id, run.artifact_uri, path}, file, upload_limits_);
 }
 
 void MlflowClient::upload_bytes(const TrackerRun& run,
                                 const std::string& bytes,
                                 const std::string& path) {
-  HttpRequest request;
-  request.body = bytes;
-  upload(run, std::move(request), bytes.size(), path);
+  upload_artifact_bytes(session_, {run.run_id, run.artifact_uri, path}, bytes);
 }
 
 }  // namespace limewash::tracking

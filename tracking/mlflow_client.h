@@ -9,19 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "tracking/artifact_upload.h"
 #include "tracking/http.h"
+#include "tracking/mlflow_answer.h"
+#include "tracking/mlflow_names.h"
 
 namespace limewash::tracking {
 
 using KeyValues = std::vector<std::pair<std::string, std::string>>;
-
-/// MLflow's limits of one log-batch, and of values that it would otherwise cut
-/// without a word.
-inline constexpr size_t kMaxBatchMetrics = 1000;
-inline constexpr size_t kMaxBatchParams = 100;
-inline constexpr size_t kMaxBatchTags = 100;
-inline constexpr size_t kMaxParamBytes = 6000;
-inline constexpr size_t kMaxTagBytes = 8000;
 
 struct MetricPoint {
   std::string key;
@@ -32,6 +27,8 @@ struct MetricPoint {
 
 struct TrackerRun {
   std::string run_id, experiment_id, artifact_uri, status;
+  bool active = true;  ///< not deleted
+  bool has_metrics = false;
 };
 
 struct NewRun {
@@ -45,35 +42,30 @@ struct DatasetInput {
 
 /// The tag that finds a run again whose creation was answered by silence.
 inline constexpr const char* kClientRunKeyTag = "limewash.client_run_key";
-
-/// `value` cut to `max_bytes` at a character's border, with a note of what was
-/// cut; as it is when it fits.
-std::string shorten(const std::string& value, size_t max_bytes);
-
-/// The URL that takes an artifact of a run by PUT; empty when the run's store
-/// is not behind the server.
-std::optional<std::string> artifact_url(const std::string& tracking_uri,
-                                        const std::string& artifact_uri,
-                                        const std::string& path);
-
-/// What an answer means; empty for success.
-std::optional<TrackerError> classify_answer(const HttpAnswer& answer, const std::string& call);
+/// The tag that names the parent by its client key, or by its run id.
+inline constexpr const char* kParentRunKeyTag = "limewash.parent_run_key";
 
 /// All methods throw TrackerError.
 class MlflowClient {
  public:
   explicit MlflowClient(TrackerAddress address,
                         HttpLimits limits = {},
-                        const std::atomic<bool>* stop = nullptr);
+                        const std::atomic<bool>* stop = nullptr,
+                        UploadLimits upload_limits = {});
 
   /// The id of the experiment, created or restored when needed.
   std::string ensure_experiment(const std::string& name);
-  /// The run with this client key; the earliest, should there be several.
+  /// All runs with this client key, deleted ones too.
+  std::vector<TrackerRun> find_runs(const std::string& experiment_id,
+                                    const std::string& client_run_key);
+  /// The run with this client key; the earliest that is not deleted, should there be several.
   std::optional<TrackerRun> find_run(const std::string& experiment_id,
                                      const std::string& client_run_key);
   /// Not to be repeated without `find_run` in between.
   TrackerRun create_run(const NewRun& run);
   TrackerRun get_run(const std::string& run_id);
+  /// It can be restored on MLflow's page.
+  void delete_run(const std::string& run_id);
   /// Sets the status, and checks that it was taken: MLflow ignores one that it
   /// does not know. `end_time_ms` 0 leaves the end time.
   void update_run(const std::string& run_id, const std::string& status, int64_t end_time_ms);
@@ -86,9 +78,7 @@ class MlflowClient {
   void set_tags(const std::string& run_id, const KeyValues& tags);
   void log_dataset(const std::string& run_id, const DatasetInput& dataset);
 
-  /// Store a file, or bytes, under `path` (folders by "/"). Through the
-  /// artifact proxy, or, where the server has none, by the upload of its web
-  /// page, which takes 10 MB.
+  /// Store a file, or bytes, under `path` (folders by "/"): tracking/artifact_upload.h.
   void upload_file(const TrackerRun& run,
                    const std::filesystem::path& file,
                    const std::string& path);
@@ -103,9 +93,9 @@ class MlflowClient {
                    const std::string& endpoint,
                    const std::string& query_or_body,
                    bool once = false);
-  void upload(const TrackerRun& run, HttpRequest request, uint64_t size, const std::string& path);
 
   HttpSession session_;
+  UploadLimits upload_limits_;
 };
 
 }  // namespace limewash::tracking

@@ -2,17 +2,17 @@
 
 #include <cmath>
 #include <cstring>
-#include <map>
 #include <mutex>
 #include <set>
-#include <unordered_map>
 
 #include <spdlog/spdlog.h>
 
 #include "runtime/error.h"
 #include "tracking/journal.h"
+#include "tracking/recorded_entries.h"
 #include "tracking/run_source.h"
 #include "tracking/shipper.h"
+#include "tracking/system_metrics.h"
 #include "tracking/tracker_address.h"
 
 namespace limewash::tracking {
@@ -25,6 +25,15 @@ bool stays_below(const std::filesystem::path& relative) {
     if (part == "..") return false;
   }
   return true;
+}
+
+/// The key of the run in `parent` (a folder), or `parent` itself.
+std::string parent_key(const std::string& parent) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(parent, error)) return parent;
+  const auto attempts = find_attempts(parent);
+  if (attempts.empty()) throw InputError("'" + parent + "' holds no journal of a run");
+  return attempts.front().key;
 }
 
 bool same_value(double a, double b) {
@@ -50,53 +59,6 @@ std::string dashed(const std::string& identity) {
   return text;
 }
 
-/// What the journals hold already.
-struct Journalled {
-  std::unordered_map<std::string, std::unordered_map<int64_t, double>> metrics;
-  std::map<std::string, std::string> params, tags;
-  std::set<std::pair<std::string, int64_t>> images;
-  std::set<std::string> datasets;
-  std::string run_key;
-  int64_t run_key_time = 0;
-  int64_t attempts = 0;
-
-  void remember(const Entry& entry);
-};
-
-std::string dataset_identity(const Entry& entry) {
-  return entry.key + '\n' + entry.value + '\n' + entry.file + '\n' + entry.path;
-}
-
-void Journalled::remember(const Entry& entry) {
-  switch (entry.kind) {
-    case EntryKind::kMetric:
-      metrics[entry.key].emplace(entry.step, entry.number);
-      break;
-    case EntryKind::kParam:
-      params.emplace(entry.key, entry.value);
-      break;
-    case EntryKind::kTag:
-      tags[entry.key] = entry.value;
-      break;
-    case EntryKind::kImage:
-      images.emplace(entry.key, entry.step);
-      break;
-    case EntryKind::kDataset:
-      datasets.insert(dataset_identity(entry));
-      break;
-    case EntryKind::kAttempt:
-      ++attempts;
-      if (run_key.empty() || entry.time_ms < run_key_time) {
-        run_key = entry.key;
-        run_key_time = entry.time_ms;
-      }
-      break;
-    case EntryKind::kArtifact:
-    case EntryKind::kStatus:
-      break;
-  }
-}
-
 Entry make_entry(EntryKind kind) {
   Entry entry;
   entry.kind = kind;
@@ -106,41 +68,26 @@ Entry make_entry(EntryKind kind) {
 
 }  // namespace
 
-void TrackingOptions::describe(config::Fields& fields) {
-  fields.field("uri", uri, "MLflow server, http(s)://...; \"\" takes MLFLOW_TRACKING_URI, or none");
-  fields.field("experiment", experiment, "MLflow experiment that the run belongs to");
-}
-
-void TrackingOptions::validate() const {
-  if (has_credentials(uri)) {
-    throw ConfigError(
-        "tracking.uri: credentials do not belong into a configuration; set "
-        "MLFLOW_TRACKING_USERNAME and "
-        "MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)");
-  }
-  if (!uri.empty() && !is_http_uri(uri)) {
-    throw ConfigError("tracking.uri: '" + uri + "' is not http://HOST:PORT or https://HOST");
-  }
-  if (experiment.empty() || experiment.size() > 500) {
-    throw ConfigError("tracking.experiment: '" + experiment.substr(0, 40) +
-                      "': expected a name of 1 to 500 characters");
-  }
-}
-
 struct RunRecorder::Impl {
   std::string run_name;
   std::filesystem::path folder;
   std::string tracker_uri;
   std::string writer;
   std::mutex mutex;
-  Journalled journalled;
+  RecordedEntries journalled;
   std::set<std::string> warned_keys;
   int64_t different_repeats = 0;
   std::unique_ptr<JournalWriter> journal;
   std::unique_ptr<Shipper> shipper;
   bool closed = false;
+  std::mutex sampler_mutex;  // never taken while `mutex` is held
+  std::unique_ptr<SystemSampler> sampler;
 
   void open(const TrackingOptions& options);
+  void describe_run(const TrackingOptions& options);
+  void describe_source();
+  void start_sampling(double seconds);
+  void stop_sampling() noexcept;
   void start_shipping(const TrackingOptions& options);
   void put(const Entry& entry);
   void put_tag(const std::string& key, const std::string& value);
@@ -195,15 +142,60 @@ void RunRecorder::Impl::open(const TrackingOptions& options) {
   const std::string prefix = writer == kPrimaryWriter ? "limewash." : "limewash." + writer + ".";
   put_tag(prefix + "attempts", std::to_string(journalled.attempts));
   if (writer == kPrimaryWriter) {
-    put_tag("limewash.version", LIMEWASH_VERSION);
-    put_tag("mlflow.runName", run_name);
-    put_tag("mlflow.user", user_name());
-    put_tag("mlflow.source.type", "LOCAL");
-    put_tag("mlflow.source.name", program_name());
-    const std::string commit = git_commit(std::filesystem::current_path(error));
-    if (!commit.empty()) put_tag("mlflow.source.git.commit", commit);
+    describe_run(options);
+    describe_source();
+    start_sampling(options.system_metrics_every);
   }
   start_shipping(options);
+}
+
+void RunRecorder::Impl::describe_run(const TrackingOptions& options) {
+  put_tag("limewash.version", LIMEWASH_VERSION);
+  put_tag("mlflow.runName", run_name);
+  put_tag("mlflow.user", user_name());
+  if (!options.note.empty()) put_tag("mlflow.note.content", options.note);
+  if (options.parent.empty()) return;
+  try {
+    put_tag(kParentRunKeyTag, parent_key(options.parent));
+  } catch (const InputError& error) {
+    spdlog::warn("tracking.parent: {}; the run is not shown under a parent", error.what());
+  }
+}
+
+void RunRecorder::Impl::describe_source() {
+  put_tag("mlflow.source.type", "LOCAL");
+  put_tag("mlflow.source.name", program_name());
+  std::error_code error;  // without a working folder there is no checkout either
+  const GitCheckout git = read_git_checkout(std::filesystem::current_path(error));
+  if (!git.commit.empty()) put_tag("mlflow.source.git.commit", git.commit);
+  if (!git.branch.empty()) put_tag("mlflow.source.git.branch", git.branch);
+  if (!git.repository.empty()) put_tag("mlflow.source.git.repoURL", git.repository);
+  if (git.dirty) put_tag("mlflow.source.git.dirty", *git.dirty ? "True" : "False");
+}
+
+void RunRecorder::Impl::start_sampling(double seconds) {
+  if (seconds <= 0) return;
+  const std::string prefix = system_metrics_prefix();
+  // A counter and not the training step, as MLflow does; it goes on after a resume.
+  int64_t next = journalled.next_step(prefix);
+  sampler = std::make_unique<SystemSampler>(
+      std::chrono::duration<double>(seconds),
+      [place = folder] { return std::make_unique<SystemMonitor>(place, Nvml::load()); },
+      [this, prefix, next](const NamedValues& values) mutable {
+        guarded([&] {
+          for (const auto& [name, value] : values) put_metric(prefix + name, value, next);
+        });
+        ++next;
+      });
+}
+
+void RunRecorder::Impl::stop_sampling() noexcept {
+  try {
+    const std::lock_guard lock(sampler_mutex);
+    sampler.reset();
+  } catch (const std::exception& error) {
+    report(error.what());
+  }
 }
 
 void RunRecorder::Impl::start_shipping(const TrackingOptions& options) {
@@ -232,9 +224,8 @@ void RunRecorder::Impl::put_tag(const std::string& key, const std::string& value
 }
 
 void RunRecorder::Impl::put_metric(const std::string& key, double value, int64_t step) {
-  auto& points = journalled.metrics[key];
-  if (const auto it = points.find(step); it != points.end()) {
-    if (same_value(it->second, value)) return;
+  if (const auto recorded = journalled.metrics[key].find(step)) {
+    if (same_value(*recorded, value)) return;
     ++different_repeats;
     if (warned_keys.insert(key).second) {
       spdlog::warn(
@@ -242,7 +233,7 @@ void RunRecorder::Impl::put_metric(const std::string& key, double value, int64_t
           "first stays in the record",
           key,
           step,
-          it->second,
+          *recorded,
           value);
     }
     return;
@@ -293,6 +284,11 @@ RunRecorder::RunRecorder(const TrackingOptions& options,
 
 RunRecorder::~RunRecorder() {
   close(RunStatus::kFailed, 2);
+}
+
+std::string RunRecorder::client_key() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->journalled.run_key;
 }
 
 void RunRecorder::params(const std::vector<std::pair<std::string, std::string>>& params) {
@@ -371,6 +367,8 @@ void RunRecorder::flush() {
 }
 
 void RunRecorder::close(RunStatus status, double seconds) {
+  // Outside of the recorder's mutex: a reading under way records with it.
+  impl_->stop_sampling();
   impl_->guarded([&] { impl_->finish(status, seconds); });
 }
 

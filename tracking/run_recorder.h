@@ -14,11 +14,24 @@
 
 namespace limewash::tracking {
 
+/// MLFLOW_EXPERIMENT_NAME, or "limewash".
+std::string default_experiment();
+/// MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL, or 10 seconds; 0 where
+/// MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING is "false".
+double default_system_metrics_interval();
+inline constexpr double kShortestSystemInterval = 0.1, kLongestSystemInterval = 86400;
+
 /// `tracking`.
 struct TrackingOptions {
   std::string uri;  ///< http(s)://...; "" takes MLFLOW_TRACKING_URI; neither:
                     ///< journal only
-  std::string experiment = "limewash";
+  std::string experiment = default_experiment();
+  /// The run that this one is nested under: its folder, its run id at the tracker, or its client
+  /// key; "" for none.
+  std::string parent;
+  std::string note;  ///< the run's description on MLflow's page, Markdown
+  /// Seconds between readings of CPU, memory, disk, network and GPUs; 0: none.
+  double system_metrics_every = default_system_metrics_interval();
   void describe(config::Fields& fields);
   void validate() const;
 };
@@ -38,6 +51,9 @@ class RunRecorder {
               const std::string& writer = "trainer");
   /// Without a `close` before it the attempt counts as failed.
   ~RunRecorder();
+
+  /// What a child run's `tracking.parent` may name, besides this run's folder.
+  std::string client_key() const;
 
   void params(const std::vector<std::pair<std::string, std::string>>& params);
   void tag(const std::string& key, const std::string& value);

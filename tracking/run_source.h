@@ -2,6 +2,7 @@
 // Who runs what: the facts behind MLflow's source tags.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace limewash::tracking {
@@ -12,8 +13,14 @@ std::string user_name();
 /// The file name of this program.
 std::string program_name();
 
-/// The commit checked out in the git work tree around `folder`; "" outside of
-/// one. Reads files only.
-std::string git_commit(const std::filesystem::path& folder);
+/// What is checked out around a folder; "" and empty: not known, or outside of a git work tree.
+struct GitCheckout {
+  std::string commit, branch;
+  std::string repository;     ///< remote "origin", without credentials
+  std::optional<bool> dirty;  ///< tracked files differ from the commit
+};
+
+/// Reads git's files; only `dirty` asks the program git, for at most two seconds.
+GitCheckout read_git_checkout(const std::filesystem::path& folder);
 
 }  // namespace limewash::tracking

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "runtime/error.h"
+#include "runtime/random.h"
 #include "tracking/lease.h"
 #include "tracking/run_recorder.h"
 
@@ -125,14 +126,19 @@ bool Shipper::ship(ShippingSession& session, LaneState& state) {
   } catch (const TrackerError& error) {
     if (error.failure() == TrackerFailure::kStopped) return false;
     if (error.failure() == TrackerFailure::kNotFound) session.detach();
-    state.due =
-        Clock::now() + to_duration(state.backoff.after_failure(error.retry_after_seconds()));
+    state.due = Clock::now() +
+                to_duration(spread(state.backoff.after_failure(error.retry_after_seconds())));
     say_down(state, error);
   } catch (const std::exception& error) {
-    state.due = Clock::now() + to_duration(state.backoff.after_failure(0));
+    state.due = Clock::now() + to_duration(spread(state.backoff.after_failure(0)));
     say_down(state, TrackerError(TrackerFailure::kInvalid, error.what()));
   }
   return false;
+}
+
+double Shipper::spread(double seconds) {
+  const uint64_t id = stable_id(folder_.string() + '/' + std::to_string(++retries_));
+  return seconds * (1 + 0.25 * static_cast<double>(id % 1000) / 1000);
 }
 
 void Shipper::say_up(LaneState& state, const ShippingSession& session) {

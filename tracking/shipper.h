@@ -76,6 +76,9 @@ class Shipper {
   void run();
   void serve(ShippingSession& session);
   bool ship(ShippingSession& session, LaneState& state);
+  /// Up to a quarter longer, another share for each run and try: runs that lost a tracker at the
+  /// same moment do not come back at the same moment.
+  double spread(double seconds);
   void say_up(LaneState& state, const ShippingSession& session);
   void say_down(LaneState& state, const TrackerError& error);
   /// Returns early when told to stop, or to drain while not `draining` yet.
@@ -87,6 +90,7 @@ class Shipper {
   ShipperOptions options_;
   std::atomic<bool> stop_{false};  // ends requests under way
   std::atomic<bool> draining_{false};
+  int64_t retries_ = 0;               // the thread's
   Outcome outcome_ = Outcome::kLeft;  // the thread's until it is joined
   bool finished_ = false;             // under mutex_
   std::mutex mutex_;

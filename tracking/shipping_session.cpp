@@ -2,42 +2,27 @@
 
 #include <algorithm>
 #include <set>
-#include <span>
 
 #include <spdlog/spdlog.h>
 
 #include "runtime/error.h"
 #include "tracking/run_source.h"
-#include "tracking/step_image.h"
 
 namespace limewash::tracking {
 namespace {
 
-/// Refusals named one by one; the rest is only counted.
-constexpr int64_t kNamedRefusals = 10;
+/// How often the state is written while entries go. What it does not know of is shipped again
+/// after a crash, which is harmless.
+constexpr auto kSaveInterval = std::chrono::seconds(1);
 
-bool belongs_to(Lane lane, EntryKind kind) {
-  const bool file = kind == EntryKind::kArtifact || kind == EntryKind::kImage;
-  return file == (lane == Lane::kFiles);
-}
-
-/// Send all at once; when MLflow refuses, halve until the refused ones stand
-/// alone.
-template <class Item, class Send, class Refuse>
-void send_halving(std::span<const Item> items, const Send& send, const Refuse& refuse) {
-  if (items.empty()) return;
-  try {
-    send(std::vector<Item>(items.begin(), items.end()));
-  } catch (const TrackerError& error) {
-    if (error.failure() != TrackerFailure::kInvalid) throw;
-    if (items.size() == 1) {
-      refuse(items.front(), error);
-      return;
-    }
-    const size_t half = items.size() / 2;
-    send_halving(items.first(half), send, refuse);
-    send_halving(items.subspan(half), send, refuse);
+/// A value that is too long goes shortened with the records, and whole as a file.
+bool belongs_to(Lane lane, const Entry& entry) {
+  if (lane == Lane::kFiles) {
+    return entry.kind == EntryKind::kArtifact || entry.kind == EntryKind::kImage ||
+           (entry.kind == EntryKind::kParam && entry.value.size() > kMaxParamBytes) ||
+           (entry.kind == EntryKind::kTag && entry.value.size() > kMaxTagBytes);
   }
+  return entry.kind != EntryKind::kArtifact && entry.kind != EntryKind::kImage;
 }
 
 /// Where lane reading starts: an offset behind the end belongs to a journal
@@ -155,9 +140,8 @@ bool ShippingSession::refill(Lane lane, Tail& tail) {
       for (const auto& problem : chunk.problems)
         spdlog::warn("{}; the line is passed over", problem);
     }
-    std::erase_if(chunk.items, [lane](const JournalChunk::Item& item) {
-      return !belongs_to(lane, item.entry.kind);
-    });
+    std::erase_if(chunk.items,
+                  [lane](const JournalChunk::Item& item) { return !belongs_to(lane, item.entry); });
     tail.items = std::move(chunk.items);
     tail.next = 0;
     tail.chunk_end = chunk.end;
@@ -169,8 +153,15 @@ bool ShippingSession::refill(Lane lane, Tail& tail) {
 int64_t ShippingSession::ship(Lane lane) {
   int64_t shipped = 0;
   if (!attach()) return 0;
-  for (const auto& journal : find_journals(folder_))
-    shipped += ship_tail(lane, tail_of(lane, journal));
+  try {
+    for (const auto& journal : find_journals(folder_))
+      shipped += ship_tail(lane, tail_of(lane, journal));
+    if (lane == Lane::kRecords) link_parent();
+  } catch (...) {
+    save_if_changed();
+    throw;
+  }
+  save_if_changed();
   return shipped;
 }
 
@@ -200,121 +191,18 @@ void ShippingSession::advance(Lane lane, Tail& tail, size_t count) {
   const bool done = tail.next == tail.items.size();
   const uint64_t offset = done ? tail.chunk_end : tail.items[tail.next - 1].end;
   offsets(lane)[tail.reader.path().filename().string()] = offset;
-  save();
+  changed_ = true;
+  // A file may be large: it is not sent twice for the sake of a write.
+  if (lane == Lane::kFiles || std::chrono::steady_clock::now() - saved_at_ > kSaveInterval) save();
 }
 
-/// Params, metrics and tags from `tail.next` on, as many as one request of each
-/// kind takes. Returns the number of entries that went; 0 when the next one is
-/// of another kind.
-size_t ShippingSession::ship_group(const Tail& tail) {
-  std::vector<MetricPoint> points;
-  std::map<std::string, std::string> params, tags;
-  size_t count = 0;
-  for (size_t i = tail.next; i < tail.items.size(); ++i, ++count) {
-    const Entry& entry = tail.items[i].entry;
-    if (entry.kind == EntryKind::kMetric && points.size() < kMaxBatchMetrics) {
-      points.push_back({entry.key, entry.number, entry.time_ms, entry.step});
-    } else if (entry.kind == EntryKind::kParam && params.size() < kMaxBatchParams) {
-      params.emplace(entry.key, entry.value);
-    } else if (entry.kind == EntryKind::kTag && tags.size() < kMaxBatchTags) {
-      tags[entry.key] = entry.value;
-    } else {
-      break;
-    }
-  }
-  const std::string& run_id = run_->run_id;
-  // Apart from each other: one refused param would take the metrics of its
-  // request with it.
-  ship_params({params.begin(), params.end()});
-  send_halving(
-      std::span<const MetricPoint>(points),
-      [&](const std::vector<MetricPoint>& part) { client_.log_metrics(run_id, part); },
-      [&](const MetricPoint& point, const TrackerError& error) {
-        refuse("metric '" + point.key + "' of step " + std::to_string(point.step), error.what());
-      });
-  const KeyValues tag_list(tags.begin(), tags.end());
-  send_halving(
-      std::span<const KeyValues::value_type>(tag_list),
-      [&](const KeyValues& part) { client_.set_tags(run_id, part); },
-      [&](const auto& tag, const TrackerError& error) {
-        refuse("tag '" + tag.first + "'", error.what());
-      });
-  return count;
-}
-
-void ShippingSession::ship_params(const KeyValues& params) {
-  send_halving(
-      std::span<const KeyValues::value_type>(params),
-      [&](const KeyValues& part) { client_.log_params(run_->run_id, part); },
-      [&](const auto& param, const TrackerError& error) {
-        try {
-          // A param cannot be changed at the tracker; a tag says what it
-          // became.
-          client_.set_tags(run_->run_id, {{"param_changed." + param.first, param.second}});
-          spdlog::warn(
-              "tracking: param '{}' stands at the tracker with another value; "
-              "tag 'param_changed.{}' holds this run's",
-              param.first,
-              param.first);
-        } catch (const TrackerError& second) {
-          if (second.failure() != TrackerFailure::kInvalid) throw;
-          refuse("param '" + param.first + "'", error.what());
-        }
-      });
-}
-
-void ShippingSession::ship_alone(const Tail& tail, const Entry& entry) {
-  try {
-    if (entry.kind == EntryKind::kDataset) {
-      client_.log_dataset(run_->run_id, {entry.key, entry.value, entry.file, entry.path});
-    } else if (tail.primary && entry.kind == EntryKind::kAttempt) {
-      client_.update_run(run_->run_id, "RUNNING", 0);
-    } else if (tail.primary && entry.kind == EntryKind::kStatus) {
-      client_.update_run(run_->run_id, entry.value, entry.time_ms);
-    }
-  } catch (const TrackerError& error) {
-    if (error.failure() != TrackerFailure::kInvalid) throw;
-    refuse(entry.kind == EntryKind::kDataset ? "dataset '" + entry.value + "'"
-                                             : "status '" + entry.value + "'",
-           error.what());
-  }
-}
-
-void ShippingSession::ship_file(const Entry& entry) {
-  const std::filesystem::path file = folder_ / entry.file;
-  try {
-    if (!std::filesystem::is_regular_file(file)) {
-      throw InputError("'" + file.string() + "' is not there any more");
-    }
-    if (entry.kind == EntryKind::kImage) {
-      const auto paths = step_image_paths(entry.key, entry.step, entry.time_ms, entry.path);
-      // Made first: an image without a thumbnail shows as broken.
-      const std::string thumbnail = make_thumbnail(file);
-      client_.upload_file(*run_, file, paths.image);
-      client_.upload_bytes(*run_, thumbnail, paths.thumbnail);
-    } else {
-      const std::string name = file.filename().string();
-      client_.upload_file(*run_, file, entry.path.empty() ? name : entry.path + "/" + name);
-    }
-  } catch (const InputError& error) {
-    refuse("file '" + entry.file + "'", error.what());
-  } catch (const std::filesystem::filesystem_error& error) {
-    refuse("file '" + entry.file + "'", error.what());
-  } catch (const TrackerError& error) {
-    if (error.failure() != TrackerFailure::kInvalid) throw;
-    refuse("file '" + entry.file + "'", error.what());
-  }
-}
-
-void ShippingSession::refuse(const std::string& what, const std::string& reason) {
-  if (++refused_ <= kNamedRefusals) {
-    spdlog::warn("tracking: {} is not at the tracker: {}", what, reason);
-  } else if (refused_ == kNamedRefusals + 1) {
-    spdlog::warn("tracking: more entries are refused; they stay in the journal");
-  }
+void ShippingSession::save_if_changed() {
+  if (changed_) save();
 }
 
 void ShippingSession::save() {
+  changed_ = false;
+  saved_at_ = std::chrono::steady_clock::now();
   try {
     save_shipping_state(folder_, state_, state_file_);
     save_failed_ = false;
@@ -339,7 +227,7 @@ int64_t ShippingSession::count_unshipped(const std::filesystem::path& folder,
         const JournalChunk chunk = reader.read();
         more = chunk.more;
         count += std::count_if(chunk.items.begin(), chunk.items.end(), [lane](const auto& item) {
-          return belongs_to(lane, item.entry.kind);
+          return belongs_to(lane, item.entry);
         });
       }
     }

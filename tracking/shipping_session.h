@@ -3,8 +3,10 @@
 // it came. Repeating a round is harmless: MLflow drops identical points, and
 // everything else is overwritten by itself.
 
+#include <chrono>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "tracking/journal.h"
@@ -83,8 +85,12 @@ class ShippingSession {
   void ship_file(const Entry& entry);
   void ship_params(const KeyValues& params);
   void advance(Lane lane, Tail& tail, size_t count);
+  bool takes_key(const char* what, const std::string& key);
+  void link_parent();
+  void remove_empty_doubles();
   void refuse(const std::string& what, const std::string& reason);
   void save();
+  void save_if_changed();
 
   MlflowClient& client_;
   std::filesystem::path folder_;
@@ -95,7 +101,9 @@ class ShippingSession {
   std::optional<TrackerRun> run_;
   std::map<std::pair<Lane, std::string>, Tail> tails_;
   int64_t refused_ = 0;
-  bool save_failed_ = false;
+  std::set<std::string> refused_keys_;
+  std::chrono::steady_clock::time_point parent_due_{}, saved_at_{};
+  bool changed_ = false, save_failed_ = false;
 };
 
 }  // namespace limewash::tracking

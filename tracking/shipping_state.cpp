@@ -50,6 +50,7 @@ ShippingState load_shipping_state(const std::filesystem::path& folder,
     state.experiment_id = json.at("experiment_id").get<std::string>();
     state.run_id = json.at("run_id").get<std::string>();
     state.client_run_key = json.at("client_run_key").get<std::string>();
+    state.unlinked_parent = json.value("unlinked_parent", "");
     state.records = json.at("records").get<JournalOffsets>();
     state.files = json.at("files").get<JournalOffsets>();
     return state;
@@ -69,6 +70,7 @@ void save_shipping_state(const std::filesystem::path& folder,
                                {"experiment_id", state.experiment_id},
                                {"run_id", state.run_id},
                                {"client_run_key", state.client_run_key},
+                               {"unlinked_parent", state.unlinked_parent},
                                {"records", state.records},
                                {"files", state.files}};
   write_file_atomically(folder / file_name, json.dump(2) + "\n");

@@ -16,6 +16,8 @@ using JournalOffsets = std::map<std::string, uint64_t>;
 struct ShippingState {
   std::string uri;  ///< of the tracker, without credentials
   std::string experiment_id, run_id, client_run_key;
+  /// The parent run's client key or run id, until the run stands under it.
+  std::string unlinked_parent;
   JournalOffsets records;  ///< params, metrics, tags, datasets, statuses
   JournalOffsets files;    ///< artifacts and images
 };

@@ -16,7 +16,7 @@ StepImagePaths step_image_paths(const std::string& key,
                                 int64_t step,
                                 int64_t time_ms,
                                 const std::string& identity) {
-  std::string name = key;
+  std::string name = key.empty() ? "image" : key;
   for (char& c : name) {
     if (c == '/') {
       c = '~';

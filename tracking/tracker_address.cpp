@@ -30,6 +30,12 @@ std::string trim(const std::string& text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
+/// What a header can hold: a line break would begin another one.
+std::string header_text(std::string text) {
+  std::erase_if(text, [](unsigned char c) { return c < ' ' || c == 0x7f; });
+  return text;
+}
+
 /// [mlflow] of ~/.mlflow/credentials.
 std::map<std::string, std::string> credentials_file() {
   std::map<std::string, std::string> values;
@@ -157,6 +163,7 @@ TrackerAddress tracker_address_from_environment(const std::string& configured_ur
   address.verify_tls = insecure != "true" && insecure != "1";
   address.server_certificate = environment("MLFLOW_TRACKING_SERVER_CERT_PATH");
   address.client_certificate = environment("MLFLOW_TRACKING_CLIENT_CERT_PATH");
+  address.workspace = header_text(environment("MLFLOW_WORKSPACE"));
   const double seconds = std::atof(environment("MLFLOW_HTTP_REQUEST_TIMEOUT").c_str());
   if (seconds > 0) address.timeout_seconds = std::min(seconds, 3600.0);
   return address;

@@ -14,12 +14,13 @@ struct TrackerAddress {
   bool verify_tls = true;
   std::string server_certificate;  ///< PEM file or folder of authorities
   std::string client_certificate;  ///< PEM file with the key
+  std::string workspace;           ///< of servers that are divided into workspaces
   double timeout_seconds = 120;    ///< of one request that carries no file
 };
 
 /// The address out of the environment: `configured_uri`, or MLFLOW_TRACKING_URI
 /// where that is ""; with MLFLOW_TRACKING_USERNAME, _PASSWORD, _TOKEN,
-/// _INSECURE_TLS, _SERVER_CERT_PATH, _CLIENT_CERT_PATH,
+/// _INSECURE_TLS, _SERVER_CERT_PATH, _CLIENT_CERT_PATH, MLFLOW_WORKSPACE,
 /// MLFLOW_HTTP_REQUEST_TIMEOUT, and ~/.mlflow/credentials behind them, as
 /// MLflow's own client reads them. `uri` is "" where no tracker was asked for.
 /// Throws InputError for a URI that is not http(s).

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What takes hours: every test under the sanitizers, a million damaged files for each parser,
-# datasets whose prepare was killed at random moments, 10,000 photos of which 5 % are damaged, and
-# the dashboard and the reports in a real browser.
+# datasets whose prepare was killed at random moments, 10,000 photos of which 5 % are damaged,
+# runs whose tracker fails at random, and the dashboard and the reports in a real browser.
 # Prints the text for docs/verification.md; nothing is left out silently.
 #   verify.sh [INPUTS]     inputs a parser, 1000000 unless told otherwise
 set -eu
@@ -23,6 +23,15 @@ cmake/scripts/build.sh release limewash
 pages=0
 { echo "Pages in a headless browser:"; .venv/bin/python tests/launcher/screenshots.py 2>&1; } >>"$results" || pages=$?
 [ "$pages" -eq 0 ] || [ "$pages" -eq 77 ] || status=1
+
+# Tracking, by a real MLflow server: random faults, a million points, and what it costs a training.
+cmake/scripts/build.sh release tracking_recorder_driver
+driver=build/release/tests/tracking/tracking_recorder_driver
+for seed in $(seq 1 10); do
+  .venv/bin/python tests/tracking/storm_test.py "$driver" --seed "$seed" --seconds 120 >>"$results" || status=1
+done
+.venv/bin/python tests/tracking/shipping_rate_test.py "$driver" >>"$results" || status=1
+.venv/bin/python tests/tracking/tracker_cost_test.py build/release/launcher/limewash . >>"$results" || status=1
 
 cmake/scripts/build.sh sanitize
 # Python's own tests run the sanitized program; LibTorch keeps memory until the end by design.

@@ -14,11 +14,14 @@ FakeServer::Reply refusal(int status, const std::string& code, const std::string
 }
 
 json run_json(const std::string& id, const FakeMlflow::Run& run) {
-  return {{"info",
+  json metrics = json::array();
+  if (!run.points.empty()) metrics.push_back({{"key", std::get<0>(*run.points.begin())}});
+  return {{"data", {{"metrics", metrics}}},
+          {"info",
            {{"run_id", id},
             {"experiment_id", "1"},
             {"status", run.status},
-            {"lifecycle_stage", "active"},
+            {"lifecycle_stage", run.deleted ? "deleted" : "active"},
             {"artifact_uri", "mlflow-artifacts:/1/" + id + "/artifacts"}}}};
 }
 
@@ -41,6 +44,11 @@ std::map<std::string, FakeMlflow::Run> FakeMlflow::runs() {
 void FakeMlflow::clear() {
   const std::lock_guard lock(mutex_);
   runs_.clear();
+}
+
+void FakeMlflow::add_run(const std::string& id, const std::string& client_key) {
+  const std::lock_guard lock(mutex_);
+  runs_[id].client_key = client_key;
 }
 
 FakeMlflow::Reply FakeMlflow::handle(const Request& request) {
@@ -99,6 +107,10 @@ FakeMlflow::Reply FakeMlflow::work(const Request& request) {
     runs_[id].status = body["status"];
     runs_[id].end_time = body.value("end_time", int64_t{0});
     return {200, json({{"run_info", run_json(id, runs_[id])["info"]}}).dump(), ""};
+  }
+  if (is("runs/delete")) {
+    runs_[id].deleted = true;
+    return {200, "{}", ""};
   }
   if (is("runs/log-batch")) return log_batch(request.body);
   if (is("runs/log-inputs")) return {200, "{}", ""};

@@ -28,6 +28,7 @@ class FakeMlflow {
         points;  ///< key, step, time, value
     std::map<std::string, std::string> params, tags, artifacts;
     int64_t end_time = 0;
+    bool deleted = false;
   };
 
   FakeMlflow();
@@ -44,6 +45,8 @@ class FakeMlflow {
   }
 
   std::map<std::string, Run> runs();
+  /// A run that someone created, with that client key.
+  void add_run(const std::string& id, const std::string& client_key);
   /// Lose everything, as a new database does.
   void clear();
 

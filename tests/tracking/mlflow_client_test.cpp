@@ -65,6 +65,17 @@ TEST_F(Client, TakesAnExhaustedDatabasePoolForAPassingTroubleThoughItIsABadReque
             TrackerFailure::kInvalid);
 }
 
+TEST_F(Client, DoesNotRepeatAValueThatTheDatabaseNeverTakes) {
+  const auto error = failure_with(
+      {400,
+       error_body(
+           "BAD_REQUEST",
+           "(psycopg2.errors.NumericValueOutOfRange) DataError (Background on this error at: "
+           "https://sqlalche.me/e/20/9h9h)"),
+       ""});
+  EXPECT_EQ(error.failure(), TrackerFailure::kInvalid);
+}
+
 TEST_F(Client, TellsRefusalsApart) {
   EXPECT_EQ(failure_with({401, "You are not authenticated", ""}).failure(),
             TrackerFailure::kAuthentication);
@@ -150,7 +161,7 @@ TEST_F(Client, SendsCompleteRequestsOverOneConnection) {
   EXPECT_EQ(nlohmann::json::parse(requests[1].body)["tags"][0]["value"], "a b");
   const std::string param = nlohmann::json::parse(requests[2].body)["params"][0]["value"];
   EXPECT_EQ(param.size(), kMaxParamBytes);
-  EXPECT_THAT(param, HasSubstr("[7000 bytes, whole in the journal]"));
+  EXPECT_THAT(param, HasSubstr("[7000 bytes, whole in long_values]"));
 }
 
 TEST_F(Client, ShowsTheCredentialsOfTheEnvironmentAndNeverLogsThem) {
@@ -231,6 +242,17 @@ TEST(ArtifactUrl, FollowsTheServersWord) {
   for (const char* elsewhere : {"file:///data", "s3://bucket/x", "/data/x", "http://other/x", ""}) {
     EXPECT_EQ(artifact_url(uri, elsewhere, "x"), std::nullopt) << elsewhere;
   }
+}
+
+TEST(KeyProblem, IsWhatMlflowRefuses) {
+  for (const char* good : {"loss", "evaluation/delta e", "a.b-c_d:1", "system/gpu_0", "größe"}) {
+    EXPECT_EQ(key_problem(good), "") << good;
+  }
+  for (const char* bad : {"", "a%b", "a//b", "/a", "a/", "./a", "a/../b", "a\nb", "a\"b", "#"}) {
+    EXPECT_NE(key_problem(bad), "") << bad;
+  }
+  EXPECT_EQ(key_problem(std::string(250, 'k')), "");
+  EXPECT_NE(key_problem(std::string(251, 'k')), "");
 }
 
 TEST(Shorten, CutsAtACharactersBorderAndSaysSo) {

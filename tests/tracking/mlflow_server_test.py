@@ -7,106 +7,16 @@ import json
 import math
 import os
 import re
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 import unittest
-import urllib.request
 from pathlib import Path
+
+from mlflow_support import Driver, Server, journal_points
 
 DRIVER = sys.argv.pop()
 EXPERIMENT = "walls & paint"
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Server:
-    """`mlflow server` on loopback, in a process group of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process = None
-
-    def start(self):
-        environment = dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
-            "--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
-            "--artifacts-destination", f"{self.folder}/artifacts",
-        ]
-        with open(self.folder / "server.log", "ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
-                    if answer.status == 200:
-                        return
-            except OSError:
-                pass
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("mlflow server does not start:\n"
-                                   + (self.folder / "server.log").read_text()[-3000:])
-            time.sleep(0.2)
-
-    def kill(self):
-        if self.process is not None:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            self.process.wait()
-            self.process = None
-
-
-class Driver:
-    """A recorder in a process of its own, led line by line."""
-
-    def __init__(self, uri, *arguments):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        environment["MLFLOW_TRACKING_URI"] = uri
-        self.process = subprocess.Popen(
-            [DRIVER, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, env=environment)
-        self.output = []
-
-    def do(self, *words):
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-        while (line := self.process.stdout.readline().strip()) != "done":
-            if not line and self.process.poll() is not None:
-                raise RuntimeError("the driver ended: " + "\n".join(self.output))
-            self.output.append(line)
-
-    def end(self):
-        rest, _ = self.process.communicate(timeout=60)
-        self.output += rest.splitlines()
-        return self.process.returncode
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
-
-
-def journal_points(folder):
-    """(key, step) of every metric in the journal, as any script would read it."""
-    points = []
-    for line in (folder / "journal-trainer.jsonl").read_text().splitlines():
-        entry = json.loads(line)["entry"]
-        if entry["kind"] == "metric":
-            points.append((entry["key"], entry["step"]))
-    return points
 
 
 class MlflowServerTest(unittest.TestCase):
@@ -120,7 +30,7 @@ class MlflowServerTest(unittest.TestCase):
         self.addCleanup(lambda: [driver.kill() for driver in self.drivers])
 
     def driver(self, *arguments):
-        self.drivers.append(Driver(self.server.uri, *arguments))
+        self.drivers.append(Driver(DRIVER, self.server.uri, *arguments))
         return self.drivers[-1]
 
     def until(self, condition, seconds=60):
@@ -162,6 +72,8 @@ class MlflowServerTest(unittest.TestCase):
             driver.do("param", f"section.key_{number}", f"value{number}")
         driver.do("long_param", "long", 7000)
         driver.do("tag", "sweep", "first")
+        driver.do("tag", "empty", "")
+        driver.do("param", "empty", "")
         driver.do("dataset", "training", "rooms", "0123456789abcdef", "shards/train")
         driver.do("steps", 0, 1500)
         driver.do("artifact", "grid.bin", "grids/deep")
@@ -216,10 +128,11 @@ class MlflowServerTest(unittest.TestCase):
             self.assertEqual(sorted(p.step for p in history), [0, 1500, 2500, 3500])
             self.assertTrue(all(test(p.value) for p in history))
 
-        self.assertEqual(len(run.data.params), 231)
+        self.assertEqual(len(run.data.params), 232)
         for number in range(230):
             self.assertEqual(run.data.params[f"section.key_{number}"], f"value{number}")
-        self.assertIn("7000 bytes, whole in the journal", run.data.params["long"])
+        self.assertIn("7000 bytes, whole in long_values", run.data.params["long"])
+        self.assertEqual(run.data.params["empty"], "")
         tags = run.data.tags
         self.assertEqual(tags["param_changed.section.key_0"], "changed")
         self.assertEqual(tags["sweep"], "first")
@@ -230,6 +143,7 @@ class MlflowServerTest(unittest.TestCase):
         self.assertRegex(tags["limewash.client_run_key"], "^[0-9a-f]{32}$")
         self.assertIn("limewash.version", tags)
         self.assertIn("mlflow.user", tags)
+        self.assertEqual(tags["mlflow.note.content"], "**warm** colours")
 
         datasets = run.inputs.dataset_inputs
         self.assertEqual(len(datasets), 1)
@@ -245,6 +159,7 @@ class MlflowServerTest(unittest.TestCase):
             self.client.download_artifacts(run.info.run_id, path, str(downloads))).read_bytes()
         self.assertEqual(download("grids/deep/grid.bin"), artifact)
         self.assertEqual(download("late.txt"), b"late")
+        self.assertEqual(download("long_values/params/long.txt"), b"x" * 7000)
         names = sorted(info.path for info in self.client.list_artifacts(run.info.run_id, "images"))
         self.assertEqual(len(names), 4)
         shape = re.compile(r"^images/grids~validation\+step\+(\d+)\+timestamp\+\d{13}\+"
@@ -267,7 +182,36 @@ class MlflowServerTest(unittest.TestCase):
         self.assertEqual(run.data.params, {"lr": "1e-4"})
         driver = self.driver("sync", offline_folder)
         self.assertEqual(driver.end(), 0, driver.output)
-        self.assertEqual(driver.output[-1], "0")
+        self.assertIn("0", driver.output)
+
+    def test_a_child_stands_under_its_parent_and_the_machine_is_watched(self):
+        self.server.start()
+        from mlflow import MlflowClient
+        self.client = MlflowClient(self.server.uri)
+        parent_folder, folder = self.root / "sweep", self.root / "child"
+        parent = self.driver("record", parent_folder, "sweep")
+        child = Driver(DRIVER, self.server.uri, "record", folder, "child", parent_folder,
+                       MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING="true",
+                       MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL="0.2")
+        self.drivers.append(child)
+        for driver in (parent, child):
+            driver.do("steps", 0, 2)
+        time.sleep(1.5)
+        for driver in (parent, child):
+            driver.do("close", "finished", 30)
+            self.assertEqual(driver.end(), 0, driver.output)
+        self.assertEqual(self.driver("sync", folder).end(), 0)
+        parent_run, run = self.only_run("sweep"), self.only_run("child")
+        self.assertEqual(run.data.tags["mlflow.parentRunId"], parent_run.info.run_id)
+        self.assertNotIn("mlflow.parentRunId", parent_run.data.tags)
+        for name in ("cpu_utilization_percentage", "system_memory_usage_megabytes",
+                     "system_memory_usage_percentage", "disk_usage_percentage",
+                     "disk_usage_megabytes", "disk_available_megabytes",
+                     "network_receive_megabytes", "network_transmit_megabytes"):
+            history = self.client.get_metric_history(run.info.run_id, "system/" + name)
+            self.assertGreaterEqual(len(history), 3, name)
+            self.assertEqual(sorted(point.step for point in history), list(range(len(history))))
+            self.assertTrue(all(point.value >= 0 for point in history), name)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,12 @@ class RunFolderTest : public ::testing::Test {
                                  "MLFLOW_TRACKING_USERNAME",
                                  "MLFLOW_TRACKING_PASSWORD",
                                  "MLFLOW_TRACKING_TOKEN",
-                                 "MLFLOW_HTTP_REQUEST_TIMEOUT"}) {
+                                 "MLFLOW_HTTP_REQUEST_TIMEOUT",
+                                 "MLFLOW_EXPERIMENT_NAME",
+                                 "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
+                                 "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL",
+                                 "MLFLOW_SYSTEM_METRICS_NODE_ID",
+                                 "MLFLOW_WORKSPACE"}) {
       unsetenv(variable);
     }
     setenv("HOME", root_.c_str(), 1);

@@ -154,16 +154,71 @@ TEST_F(Recorder, FindsTheCommitOfAGitCheckout) {
   const std::string commit(40, 'a');
   const auto git = root_ / ".git";
   std::filesystem::create_directories(git / "refs/heads");
-  EXPECT_EQ(git_commit(folder_), "");
+  EXPECT_EQ(read_git_checkout(folder_).commit, "");
   std::ofstream(git / "HEAD") << "ref: refs/heads/main\n";
-  EXPECT_EQ(git_commit(folder_), "");
+  EXPECT_EQ(read_git_checkout(folder_).commit, "");
   std::ofstream(git / "packed-refs") << "# pack-refs\n"
                                      << std::string(40, 'b') << " refs/heads/main\n";
-  EXPECT_EQ(git_commit(folder_), std::string(40, 'b'));
+  EXPECT_EQ(read_git_checkout(folder_).commit, std::string(40, 'b'));
   std::ofstream(git / "refs/heads/main") << commit << "\n";
-  EXPECT_EQ(git_commit(folder_), commit);
+  EXPECT_EQ(read_git_checkout(folder_).commit, commit);
   std::ofstream(git / "HEAD") << std::string(40, 'c') << "\n";
-  EXPECT_EQ(git_commit(folder_), std::string(40, 'c'));
+  EXPECT_EQ(read_git_checkout(folder_).commit, std::string(40, 'c'));
+}
+
+TEST_F(Recorder, KnowsBranchAndOriginWithoutTheirCredentials) {
+  const auto git = root_ / ".git";
+  std::filesystem::create_directories(git);
+  std::ofstream(git / "HEAD") << "ref: refs/heads/feature/walls\n";
+  std::ofstream(git / "config") << "[core]\n\turl = no\n[remote \"origin\"]\n\tfetch = x\n"
+                                << "\turl = https://anna:s3cret@host/walls.git\n";
+  const GitCheckout checkout = read_git_checkout(folder_);
+  EXPECT_EQ(checkout.branch, "feature/walls");
+  EXPECT_EQ(checkout.repository, "https://host/walls.git");
+  EXPECT_EQ(checkout.dirty, std::nullopt);
+  EXPECT_EQ(read_git_checkout("/proc").commit, "");
+}
+
+TEST_F(Recorder, TellsWhatGitCallsDirty) {
+  const std::string git =
+      "git -C " + root_.string() + " -c user.name=t -c user.email=t@example.org ";
+  std::ofstream(root_ / "file") << "one";
+  ASSERT_EQ(
+      std::system((git + "init -q && " + git + "add file && " + git + "commit -qm x").c_str()), 0);
+  EXPECT_EQ(read_git_checkout(folder_).dirty, false);
+  std::ofstream(root_ / "file") << "two";
+  EXPECT_EQ(read_git_checkout(folder_).dirty, true);
+}
+
+TEST_F(Recorder, TakesTheExperimentOfTheEnvironmentUnlessOneIsNamed) {
+  EXPECT_EQ(TrackingOptions().experiment, "limewash");
+  setenv("MLFLOW_EXPERIMENT_NAME", "walls", 1);
+  EXPECT_EQ(TrackingOptions().experiment, "walls");
+  unsetenv("MLFLOW_EXPERIMENT_NAME");
+}
+
+TEST_F(Recorder, NotesWhatTheRunIsAboutAndItsParent) {
+  RunRecorder parent({}, root_ / "sweep", "sweep");
+  TrackingOptions options;
+  options.parent = (root_ / "sweep").string();
+  options.note = "**warm** colours";
+  RunRecorder child(options, folder_, "demo");
+  child.close(RunStatus::kFinished);
+  EXPECT_EQ(count(EntryKind::kTag, "mlflow.note.content"), 1);
+  EXPECT_EQ(count(EntryKind::kTag, "limewash.parent_run_key"), 1);
+  options.parent = root_.string();
+  std::filesystem::remove_all(folder_);
+  RunRecorder orphan(options, folder_, "demo");
+  EXPECT_EQ(count(EntryKind::kTag, "limewash.parent_run_key"), 0);
+  EXPECT_EQ(log_count("holds no journal of a run; the run is not shown under a parent"), 1u);
+}
+
+TEST_F(Recorder, RemembersPointsThatCameOutOfOrder) {
+  RunRecorder recorder({}, folder_, "demo");
+  for (const int step : {5, 3, 9, 3, 5, 4, 9, -2}) recorder.metric("loss", step, step);
+  recorder.close(RunStatus::kFinished);
+  EXPECT_EQ(count(EntryKind::kMetric, "loss"), 5);
+  EXPECT_EQ(log_count("was"), 0u);
 }
 
 TEST(StepImage, IsNamedAsMlflowsPageReadsIt) {

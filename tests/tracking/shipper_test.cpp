@@ -213,7 +213,7 @@ TEST_F(Shipping, NamesWhatMlflowRefusesAndShipsTheRest) {
   recorder->close(RunStatus::kFinished);
   sync();
   EXPECT_EQ(only_run().points.size(), 99u);
-  EXPECT_THAT(log(), HasSubstr("metric '100%' of step 41"));
+  EXPECT_THAT(log(), HasSubstr("metric '100%' is not at the tracker: names consist of"));
   EXPECT_THAT(log(), HasSubstr("missing.txt"));
   EXPECT_EQ(ShippingSession::count_unshipped(folder_, mlflow_.url()), 0);
 }
@@ -284,6 +284,89 @@ TEST_F(Shipping, GathersTheJournalsOfAllWriters) {
   trainer->close(RunStatus::kFailed);
   sync();
   EXPECT_EQ(only_run().status, "FAILED");
+}
+
+TEST_F(Shipping, DoesNotAskTheServerForNamesThatItNeverTakes) {
+  auto recorder = record();
+  for (int step = 0; step < 300; ++step) {
+    recorder->metric("a%b", step, step);
+    recorder->metric("a//b", step, step);
+    recorder->metric("loss", step, step);
+  }
+  recorder->close(RunStatus::kFinished);
+  sync();
+  EXPECT_EQ(only_run().points.size(), 300u);
+  EXPECT_EQ(log_count("metric 'a%b' is not at the tracker"), 1u);
+  EXPECT_EQ(log_count("metric 'a//b' is not at the tracker"), 1u);
+  EXPECT_LT(mlflow_.server().requests().size(), 20u);
+}
+
+TEST_F(Shipping, KeepsLongValuesWholeAsArtifacts) {
+  const std::string prompt(7000, 'p'), notes(9000, 'n');
+  auto recorder = record();
+  recorder->params({{"data/prompt", prompt}});
+  recorder->tag("notes", notes);
+  recorder->close(RunStatus::kFinished);
+  sync();
+  const auto run = only_run();
+  EXPECT_EQ(run.artifacts.at("long_values/params/data~prompt.txt"), prompt);
+  EXPECT_EQ(run.artifacts.at("long_values/tags/notes.txt"), notes);
+  EXPECT_EQ(run.params.at("data/prompt").size(), 6000u);
+  EXPECT_THAT(run.params.at("data/prompt"), HasSubstr("[7000 bytes, whole in long_values]"));
+  EXPECT_EQ(run.tags.at("notes").size(), 8000u);
+}
+
+TEST_F(Shipping, NestsARunUnderItsParentHoweverLateThatComes) {
+  const auto parent_folder = root_ / "sweep";
+  RunRecorder parent({}, parent_folder, "sweep");
+  TrackingOptions options;
+  options.parent = parent_folder.string();
+  RunRecorder child(options, folder_, "demo");
+  child.close(RunStatus::kFinished);
+  parent.close(RunStatus::kFinished);
+  sync();
+  EXPECT_FALSE(only_run().tags.contains("mlflow.parentRunId"));
+  options.uri = mlflow_.url();
+  options.parent.clear();
+  sync_run(options, parent_folder);
+  sync();
+  const auto runs = mlflow_.runs();
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs.at("run1").tags.at("mlflow.parentRunId"), "run2");
+  EXPECT_EQ(runs.at("run2").client_key, parent.client_key());
+  EXPECT_FALSE(runs.at("run2").tags.contains("mlflow.parentRunId"));
+}
+
+TEST_F(Shipping, TakesAParentByItsRunIdAndGoesOnWithoutOneThatIsNotThere) {
+  mlflow_.add_run("abc", "another");
+  for (const char* parent : {"abc", "x' OR 'a' = 'a", "none"}) {
+    std::filesystem::remove_all(folder_);
+    TrackingOptions options;
+    options.parent = parent;
+    RunRecorder(options, folder_, "demo").close(RunStatus::kFinished);
+    sync();
+  }
+  const auto runs = mlflow_.runs();
+  ASSERT_EQ(runs.size(), 4u);
+  EXPECT_EQ(runs.at("run1").tags.at("mlflow.parentRunId"), "abc");
+  EXPECT_FALSE(runs.at("run2").tags.contains("mlflow.parentRunId"));
+  EXPECT_FALSE(runs.at("run3").tags.contains("mlflow.parentRunId"));
+}
+
+TEST_F(Shipping, DeletesTheEmptyDoubleOfACreationThatWasAnsweredLate) {
+  auto recorder = record();
+  recorder->metric("loss", 1, 1);
+  sync();
+  mlflow_.add_run("run9", recorder->client_key());
+  recorder->close(RunStatus::kFinished);
+  sync();
+  EXPECT_TRUE(mlflow_.runs().at("run9").deleted);
+  EXPECT_FALSE(mlflow_.runs().at("run1").deleted);
+  // Whoever lost its state finds the one that is left.
+  std::filesystem::remove(folder_ / "tracker.json");
+  sync();
+  EXPECT_EQ(mlflow_.runs().size(), 2u);
+  EXPECT_EQ(mlflow_.runs().at("run1").points.size(), 1u);
 }
 
 TEST_F(Shipping, WaitsTwiceAsLongAfterEachFailureUpToAMinute) {
