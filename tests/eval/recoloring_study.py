@@ -20,7 +20,8 @@ LIMEWASH = os.environ.get("LIMEWASH", str(ROOT / "build/release/launcher/limewas
 MASKS = {"right": [], **{
     f"{kind.replace('_', ' ')}, IoU {iou}": [f"evaluation.mask_corruption={kind}", f"evaluation.mask_iou={iou}"]
     for kind, iou in (("any", 0.9), ("any", 0.7), ("any", 0.5), ("dilation", 0.8), ("erosion", 0.8),
-                      ("missing_region", 0.7), ("object_included", 0.8), ("surface_included", 0.7))}}
+                      ("missing_region", 0.7), ("object_included", 0.8), ("surface_included", 0.7), ("holes", 0.6),
+                      ("splinters", 0.6), ("ragged_boundary", 0.6))}}
 FIGURES = {"delta_e_2000_exact": "exact", "delta_e_2000": "region", "edge_error": "edge", "edge_bleed": "bleed",
            "delta_e_2000_outside": "outside"}
 METHODS = {"network": "network", "pasted": "network, pasted", "recolor": "recolouring", "floor": "floor"}
