@@ -293,7 +293,7 @@ GridRow Evaluator::Impl::grid_row(int64_t painting, const Measured& measured) co
   const EvaluationPhoto photo = load_evaluation_photo(dataset, planned.photo, options);
   const auto output = measured.pictures.find(painting);
   const auto to_reference = [&](const data::Image& image) {
-    return measure_color(image, photo.sample.core, planned.asked).get("delta_e_2000");
+    return measure_color(image, photo.sample.core, to_lab(planned.asked)).get("delta_e_2000");
   };
   GridRow row;
   row.title = photo.info.id;

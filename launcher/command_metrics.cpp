@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -63,7 +65,7 @@ constexpr Meaning kMeanings[] = {
     {"shading_fidelity", "correlation of smoothed lightness"},
     {"clip_similarity", "100 x cosine; needs --image-encoder"},
     {"psnr_outside", "dB; missing where nothing changed"},
-    {"ssim_outside", ""},
+    {"ssim_outside", "11 x 11 Gaussian window"},
     {"lpips_outside", "needs --lpips"},
     {"delta_e_2000_outside", "mean CIEDE2000 to the photo"},
     {"edge_bleed", "the same in the ring around the mask"},
@@ -221,15 +223,28 @@ ordered_json compare_two_masks(const MetricsFlags& flags) {
   return eval::to_json(eval::compare_masks(mask, truth));
 }
 
-void refuse(const std::string& flag, const std::string& value, const std::string& reason) {
-  if (!value.empty()) throw ConfigError("metrics: " + flag + " " + reason);
+using FlagValues = std::initializer_list<std::pair<const char*, const std::string&>>;
+
+/// Flags that would have no effect are mistakes.
+void refuse(FlagValues flags, const std::string& reason) {
+  for (const auto& [flag, value] : flags) {
+    if (!value.empty()) throw ConfigError(std::string("metrics: ") + flag + " " + reason);
+  }
 }
 
 int measure(const MetricsFlags& flags) {
   configure_threads(0, 1);
   if (!flags.against_mask.empty()) {
     if (flags.mask.empty()) throw ConfigError("metrics: --against-mask needs --mask");
-    refuse("--image", flags.image, "and --against-mask exclude each other");
+    refuse({{"--image", flags.image},
+            {"--against", flags.against},
+            {"--reference", flags.reference},
+            {"--source", flags.source},
+            {"--exact", flags.exact},
+            {"--core", flags.core},
+            {"--lpips", flags.lpips},
+            {"--image-encoder", flags.image_encoder}},
+           "does not go with --against-mask");
     print(compare_two_masks(flags), flags.json);
     return kExitDone;
   }
@@ -239,18 +254,18 @@ int measure(const MetricsFlags& flags) {
         "--mask with --against-mask");
   }
   if (!flags.against.empty()) {
-    for (const auto& [flag, value] : {std::pair{"--source", flags.source},
-                                      std::pair{"--exact", flags.exact},
-                                      std::pair{"--core", flags.core},
-                                      std::pair{"--image-encoder", flags.image_encoder}})
-      refuse(flag, value, "needs --reference");
+    refuse({{"--source", flags.source},
+            {"--exact", flags.exact},
+            {"--core", flags.core},
+            {"--image-encoder", flags.image_encoder}},
+           "needs --reference");
     print(compare_pictures(flags), flags.json);
     return kExitDone;
   }
   if (flags.mask.empty()) throw ConfigError("metrics: --reference needs --mask");
   if (flags.source.empty()) {
-    refuse("--exact", flags.exact, "needs --source");
-    refuse("--lpips", flags.lpips, "needs --against or --source");
+    refuse({{"--exact", flags.exact}}, "needs --source");
+    refuse({{"--lpips", flags.lpips}}, "needs --against or --source");
   }
   print(measure_region(flags), flags.json);
   return kExitDone;

@@ -402,6 +402,7 @@ class Metrics(unittest.TestCase):
         self.refused(2, ("--against",), "--image", a)
         self.refused(2, ("--source",), "--image", a, "--against", a, "--source", a)
         self.refused(2, ("--image",), "--image", a, "--mask", mask, "--against-mask", mask)
+        self.refused(2, ("--lpips",), "--lpips", a, "--mask", mask, "--against-mask", mask)
         empty = self.save("empty", numpy.zeros((40, 40), bool))
         done = limewash("metrics", "--image", a, "--reference", "ff0000", "--mask", empty)
         self.assertIn("empty.png", done.stderr)
