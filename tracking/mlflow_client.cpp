@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 
 #include <nlohmann/json.hpp>
 
@@ -199,10 +200,12 @@ void MlflowClient::update_run(const std::string& run_id,
 void MlflowClient::log_metrics(const std::string& run_id, const std::vector<MetricPoint>& points) {
   json list = json::array();
   for (const MetricPoint& point : points) {
-    list.push_back({{"key", clean(point.key)},
-                    {"value", json::parse(json_number(point.value))},
-                    {"timestamp", point.time_ms},
-                    {"step", point.step}});
+    list.push_back(
+        {{"key", clean(point.key)},
+         {"value",
+          std::isfinite(point.value) ? json(point.value) : json::parse(json_number(point.value))},
+         {"timestamp", point.time_ms},
+         {"step", point.step}});
   }
   call("POST", "runs/log-batch", dump({{"run_id", run_id}, {"metrics", list}}));
 }

@@ -1,5 +1,7 @@
 #include "tracking/run_recorder.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -30,7 +32,15 @@ bool stays_below(const std::filesystem::path& relative) {
 /// The key of the run in `parent` (a folder), or `parent` itself.
 std::string parent_key(const std::string& parent) {
   std::error_code error;
-  if (!std::filesystem::is_directory(parent, error)) return parent;
+  if (!std::filesystem::is_directory(parent, error)) {
+    const bool plain = std::all_of(parent.begin(), parent.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 || c == '-' || c == '_';
+    });
+    if (!plain) {
+      throw InputError("'" + parent + "' is neither a run folder nor a run id or client key");
+    }
+    return parent;
+  }
   const auto attempts = find_attempts(parent);
   if (attempts.empty()) throw InputError("'" + parent + "' holds no journal of a run");
   return attempts.front().key;

@@ -32,7 +32,7 @@ class FaultProxy:
         self.upstream = urlsplit(upstream)
         self.random = random.Random(seed)
         self.share = 0.0
-        self.faults = 0
+        self.requests = self.faults = 0
         self.lock = threading.Lock()
         proxy = self
 
@@ -91,6 +91,7 @@ class FaultProxy:
 
     def draw(self):
         with self.lock:
+            self.requests += 1
             if self.random.random() >= self.share:
                 return "", None
             self.faults += 1

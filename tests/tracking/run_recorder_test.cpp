@@ -211,6 +211,9 @@ TEST_F(Recorder, NotesWhatTheRunIsAboutAndItsParent) {
   RunRecorder orphan(options, folder_, "demo");
   EXPECT_EQ(count(EntryKind::kTag, "limewash.parent_run_key"), 0);
   EXPECT_EQ(log_count("holds no journal of a run; the run is not shown under a parent"), 1u);
+  options.parent = (root_ / "absent").string();
+  RunRecorder(options, root_ / "other", "other").close(RunStatus::kFinished);
+  EXPECT_EQ(log_count("is neither a run folder nor a run id or client key"), 1u);
 }
 
 TEST_F(Recorder, RemembersPointsThatCameOutOfOrder) {

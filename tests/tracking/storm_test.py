@@ -27,7 +27,7 @@ class Storm:
         self.server.start()
         self.proxy = FaultProxy(self.server.uri, seed + 1)
         self.counts = dict.fromkeys(
-            ("points", "run killed", "server killed", "server paused", "server filled"), 0)
+            ("points", "run killed", "sync killed", "server killed", "server paused", "server filled"), 0)
 
     def start_run(self):
         # A hanging server is given up soon, so that a short test sees many tries.
@@ -47,7 +47,10 @@ class Storm:
 
     def trouble(self):
         """One fault of the server, with the run recording all the while."""
-        kind = self.random.choice(["kill", "pause", "fill", "refuse", "calm"])
+        if not self.deck:
+            self.deck = ["kill", "pause", "fill", "refuse", "calm"]
+            self.random.shuffle(self.deck)
+        kind = self.deck.pop()
         if kind == "kill":
             self.server.kill()
             self.counts["server killed"] += 1
@@ -61,14 +64,20 @@ class Storm:
             self.server.limit_files(max(4096, database.stat().st_size - 4096))
             self.counts["server filled"] += 1
             return lambda: self.server.limit_files(None)
-        self.proxy.share = 0.5 if kind == "refuse" else 0.05
-        return lambda: None
+        self.proxy.share = 0.5 if kind == "refuse" else 0
+
+        def calm_down():
+            self.proxy.share = 0
+        return calm_down
 
     def run(self, seconds):
-        self.images, self.params = set(), {}
+        self.images, self.params, self.deck = set(), {}, []
         deadline = time.monotonic() + seconds
         driver, step, saved = self.start_run(), 0, 0
-        while time.monotonic() < deadline:
+        troubles = 0
+        # Every kind at least once.
+        while time.monotonic() < deadline or troubles < 5:
+            troubles += 1
             repair = self.trouble()
             until = time.monotonic() + self.random.uniform(0.5, 5)
             while time.monotonic() < until:
@@ -84,7 +93,6 @@ class Storm:
                     driver, step = self.start_run(), saved
                 time.sleep(self.random.uniform(0, 0.3))
             repair()
-        self.proxy.share = 0
         self.steps = step
         if self.random.random() < 0.5:
             driver.do("close", "finished", 0.5)
@@ -100,7 +108,10 @@ class Storm:
         sync = lambda: Driver(self.driver_program, self.proxy.uri, "sync", self.folder / "run")
         for _ in range(3):
             killed = sync()
-            time.sleep(self.random.uniform(0.05, 0.6))
+            enough = self.proxy.requests + self.random.randint(1, 8)
+            while self.proxy.requests < enough and killed.process.poll() is None:
+                time.sleep(0.01)
+            self.counts["sync killed"] += killed.process.poll() is None
             killed.kill()
         self.proxy.share = 0
         last = sync()
