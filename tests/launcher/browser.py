@@ -105,7 +105,7 @@ class Browser:
             raise AssertionError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    def wait_for(self, expression, seconds=120):
+    def wait_for(self, expression, seconds=60):
         """Until the expression is true on the page."""
         deadline = time.monotonic() + seconds
         while not self.evaluate(f"Boolean({expression})"):
