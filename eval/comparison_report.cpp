@@ -153,10 +153,14 @@ std::string figures_table(const std::vector<ReportedRun>& runs, const RunCompari
       columns_head(runs);
   std::string group;
   for (const ComparedFigure& figure : comparison.figures) {
+    if (figure.group == "best" && comparison.best_is_last()) continue;
     if (figure.group != group) {
       group = figure.group;
       html += fmt::format(
-          "<tr class='group'><th colspan='{}'>{}</th></tr>\n", runs.size() + 1, group_title(group));
+          "<tr class='group'><th colspan='{}'>{}{}</th></tr>\n",
+          runs.size() + 1,
+          group_title(group),
+          group == "final" && comparison.best_is_last() ? ", of each run the best" : "");
       if (group == "final") html += steps_row(comparison.final_steps);
       if (group == "best") html += steps_row(comparison.best_steps);
     }
@@ -203,8 +207,8 @@ std::string comparison_html(const std::vector<ReportedRun>& runs, const RunCompa
   std::string names;
   for (const ReportedRun& run : runs) names += (names.empty() ? "" : ", ") + run.data->run_name;
   return report_page(shortened(names, 80),
-                     head(runs, comparison) + curves(runs) + figures_table(runs, comparison) +
-                         settings_table(runs, comparison) +
+                     head(runs, comparison) + settings_table(runs, comparison) + curves(runs) +
+                         figures_table(runs, comparison) +
                          breakdown_of_runs(runs, comparison.comparable()) + cases(runs));
 }
 

@@ -35,7 +35,7 @@ p { margin: 6px 0; max-width: 80ch; }
 .tile .name { color: var(--faint); font-size: 13px; overflow-wrap: anywhere; }
 .card { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
-th, td { padding: 6px 9px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: 4px 7px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; font-size: 12.5px; color: var(--faint); vertical-align: bottom; }
 th:first-child, td:first-child, td.left, th.left { text-align: left; }
 td.wrap { white-space: normal; overflow-wrap: anywhere; text-align: left; }

@@ -34,6 +34,10 @@ struct RunComparison {
   bool comparable() const {
     return warnings.empty();
   }
+  /// The best evaluation of every run is its last: its figures need not be shown twice.
+  bool best_is_last() const {
+    return best_steps == final_steps;
+  }
 };
 
 /// What names a run, or says only where it ran and reports to, is no difference: `run.name`,

@@ -47,16 +47,21 @@ void add_steps(Rows& rows, const std::vector<std::optional<int64_t>>& steps) {
   for (const auto& step : steps) rows.back().push_back(step ? std::to_string(*step) + " " : "- ");
 }
 
+std::string group_title(const std::string& group, bool best_is_last) {
+  if (group == "final")
+    return best_is_last ? "last evaluation, of each run the best" : "last evaluation";
+  if (group == "best") return "best evaluation";
+  return group == "floor" ? "floor: the VAE alone" : "control: " + group;
+}
+
 void add_figures(Rows& rows, const eval::RunComparison& comparison) {
   std::string group;
   for (const eval::ComparedFigure& figure : comparison.figures) {
+    if (figure.group == "best" && comparison.best_is_last()) continue;
     if (figure.group != group) {
       group = figure.group;
       rows.push_back({""});
-      rows.push_back({group == "final"   ? "last evaluation"
-                      : group == "best"  ? "best evaluation"
-                      : group == "floor" ? "floor: the VAE alone"
-                                         : "control: " + group});
+      rows.push_back({group_title(group, comparison.best_is_last())});
       if (group == "final") add_steps(rows, comparison.final_steps);
       if (group == "best") add_steps(rows, comparison.best_steps);
     }
