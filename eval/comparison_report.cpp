@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/fmt/fmt.h>
 
+#include "eval/best_choice.h"
 #include "eval/figures.h"
 #include "eval/report_page.h"
 #include "eval/run_comparison.h"
@@ -37,10 +38,10 @@ std::string head(const std::vector<ReportedRun>& runs, const RunComparison& comp
     html += "<p class='warning'><b>" + shown_text(warning) + "</b></p>\n";
   html += "<p></p><div class='tiles'>\n";
   for (const ReportedRun& run : runs) {
-    const auto best = best_evaluation(run.data->evaluations, true);
+    const auto best = choose_best(run.data->evaluations);
     std::string value = "–", what = "no evaluation of the adapter";
     if (best) {
-      const json& evaluation = run.data->evaluations[*best];
+      const json& evaluation = run.data->evaluations[best->index];
       const std::string name = headline_of(evaluation);
       value = figure_text(name, figure_of(evaluation, name));
       what = fmt::format("{}, best at step {}", name, step_of(evaluation));
@@ -131,7 +132,7 @@ std::string columns_head(const std::vector<ReportedRun>& runs) {
 
 std::string group_title(const std::string& group) {
   if (group == "final") return "Last evaluation";
-  if (group == "best") return "Best evaluation (by the headline figure, among trained steps)";
+  if (group == "best") return "Best evaluation (docs/evaluation.md has how it is chosen)";
   if (group == "shuffled_reference") return "Control: shuffled reference";
   if (group == "recolored_without_network") return "Control: recoloured without a network";
   return "Floor: the target through the VAE alone";

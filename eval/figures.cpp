@@ -17,7 +17,7 @@ struct Figure {
   int decimals;
 };
 
-constexpr std::array<Figure, 16> kFigures = {{{"delta_e_2000", Better::kLower, 2},
+constexpr std::array<Figure, 18> kFigures = {{{"delta_e_2000", Better::kLower, 2},
                                               {"delta_e_2000_exact", Better::kLower, 2},
                                               {"delta_e_2000_pixel", Better::kLower, 2},
                                               {"delta_e_2000_p95", Better::kLower, 2},
@@ -32,6 +32,8 @@ constexpr std::array<Figure, 16> kFigures = {{{"delta_e_2000", Better::kLower, 2
                                               {"ssim_outside", Better::kHigher, 3},
                                               {"lpips_outside", Better::kLower, 3},
                                               {"edge_bleed", Better::kLower, 2},
+                                              {"edge_error", Better::kLower, 2},
+                                              {"clip_similarity", Better::kHigher, 1},
                                               {"loss", Better::kLower, 4}}};
 constexpr Figure kSpeed = {"samples_per_second", Better::kHigher, 1};
 /// Variants of a figure (another network, another setting) share its better end.
@@ -94,17 +96,6 @@ std::string headline_of(const json& evaluation) {
 int64_t step_of(const json& evaluation) {
   const double step = figure_of(evaluation, "step").value_or(0);
   return std::abs(step) < 1e15 ? static_cast<int64_t>(step) : 0;
-}
-
-std::optional<size_t> best_evaluation(const std::vector<json>& evaluations, bool trained_only) {
-  std::optional<size_t> best;
-  for (size_t i = 0; i < evaluations.size(); ++i) {
-    if (trained_only && step_of(evaluations[i]) == 0) continue;
-    const auto value = figure_of(evaluations[i], headline_of(evaluations[i]));
-    if (!value) continue;
-    if (!best || *value < *figure_of(evaluations[*best], headline_of(evaluations[*best]))) best = i;
-  }
-  return best;
 }
 
 }  // namespace limewash::eval

@@ -28,9 +28,5 @@ std::string figure_text(const std::string& name, const std::optional<double>& va
 std::string headline_of(const nlohmann::json& evaluation);
 /// The step of an evaluation; 0 is the base alone.
 int64_t step_of(const nlohmann::json& evaluation);
-/// The index of the evaluation with the best headline figure. With `trained_only` step 0, the base
-/// alone, does not compete. nullopt when none has the figure.
-std::optional<size_t> best_evaluation(const std::vector<nlohmann::json>& evaluations,
-                                      bool trained_only);
 
 }  // namespace limewash::eval

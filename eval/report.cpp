@@ -8,6 +8,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "eval/base64.h"
+#include "eval/best_choice.h"
 #include "eval/figures.h"
 #include "eval/report_page.h"
 #include "eval/report_sections.h"
@@ -157,14 +158,14 @@ std::string table(const ReportData& data) {
       "–: missing or not defined.</p>\n<div class='card'><table><tr><th></th>";
   for (const Column& column : kColumns) html += fmt::format("<th>{}</th>", column.head);
   html += "<th>paintings</th></tr>\n";
-  const std::optional<size_t> best = best_evaluation(data.evaluations, false);
+  const std::optional<BestChoice> best = choose_best(data.evaluations);
   for (size_t i = 0; i < data.evaluations.size(); ++i) {
     const json& evaluation = data.evaluations[i];
     const int64_t step = step_of(evaluation);
     html += row(evaluation,
                 step == 0 ? "base alone" : "step " + std::to_string(step),
                 text(figure_of(evaluation, "paintings"), 0),
-                best && *best == i ? "best" : "");
+                best && best->index == i ? "best" : "");
   }
   if (data.controls.is_object()) {
     html += row(data.controls.value("shuffled_reference", json()),

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "eval/best_choice.h"
 #include "eval/figures.h"
 
 namespace limewash::eval {
@@ -31,8 +32,8 @@ const json& final_of(const ReportedRun& run) {
 
 const json& best_of(const ReportedRun& run) {
   static const json kNothing;
-  const auto best = best_evaluation(run.data->evaluations, true);
-  return best ? run.data->evaluations[*best] : kNothing;
+  const auto best = choose_best(run.data->evaluations);
+  return best ? run.data->evaluations[best->index] : kNothing;
 }
 
 std::optional<int64_t> step_if_any(const json& evaluation) {

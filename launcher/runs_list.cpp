@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "eval/best_choice.h"
 #include "eval/figures.h"
 #include "eval/report_page.h"
 #include "launcher/run_table.h"
@@ -51,7 +52,7 @@ Listed listed(trainer::RunFolder run) {
   Listed result;
   std::vector<json> evaluations;
   for (const json& one : eval::member_of(run.summary, "evaluations")) evaluations.push_back(one);
-  if (const auto best = eval::best_evaluation(evaluations, true)) result.best = evaluations[*best];
+  if (const auto best = eval::choose_best(evaluations)) result.best = evaluations[best->index];
   result.tracker = trainer::tracker_state(run.folder);
   result.run = std::move(run);
   return result;

@@ -142,15 +142,5 @@ TEST(Figures, KnowWhichEndIsBetter) {
     EXPECT_FALSE(better_end(name)) << name;
 }
 
-TEST(Figures, TheBaseAloneCompetesOnlyWhereItIsAskedFor) {
-  const std::vector<json> evaluations = {{{"step", 0}, {"delta_e_2000", 1.0}},
-                                         {{"step", 10}, {"delta_e_2000", nullptr}},
-                                         {{"step", 20}, {"delta_e_2000", 3.0}},
-                                         {{"step", 30}, {"delta_e_2000", 2.0}}};
-  EXPECT_EQ(best_evaluation(evaluations, true), 3u);
-  EXPECT_EQ(best_evaluation(evaluations, false), 0u);
-  EXPECT_FALSE(best_evaluation({{{"step", 10}, {"delta_e_2000", nullptr}}}, true));
-}
-
 }  // namespace
 }  // namespace limewash::eval
