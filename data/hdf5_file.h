@@ -48,10 +48,11 @@ class Hdf5Writer {
   /// Write fixed-length UTF-8 texts, padded with zeros, as the dataset /`name` [values.size()].
   void texts(const std::string& name, const std::vector<std::string>& values);
 
-  /// Close the file and sync it to the disk.
-  void close();
+  /// Close the file and sync it to the disk; without `sync` that is left to the caller.
+  void close(bool sync = true);
 
  private:
+  void finish();
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

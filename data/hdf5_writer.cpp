@@ -243,13 +243,17 @@ void Hdf5Writer::texts(const std::string& name, const std::vector<std::string>& 
   impl_->write_all(name, type, bytes.data());
 }
 
-void Hdf5Writer::close() {
+void Hdf5Writer::close(bool sync) {
+  finish();
+  if (sync) sync_path(impl_->path);
+}
+
+void Hdf5Writer::finish() {
   const Hdf5Session session;
   bool closed = true;
   for (auto& [name, dataset] : impl_->datasets) closed = dataset.close() && closed;
   closed = impl_->file.close() && closed;
   if (!closed) hdf5_failed(impl_->path, "cannot finish the file");
-  sync_path(impl_->path);
 }
 
 }  // namespace limewash::data

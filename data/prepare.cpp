@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <iterator>
 #include <optional>
 #include <sched.h>
@@ -33,8 +34,9 @@ namespace fs = std::filesystem;
 /// Photos in work or waiting, for each worker.
 constexpr int64_t kWindow = 8;
 
-/// Pixels that wait for their shards; more only where many groups of large samples need it.
-constexpr int64_t kMostWaiting = int64_t{2} << 30;
+/// Pixels that wait for their shards; more only where many groups of large samples need it. As much
+/// again may be in writing.
+constexpr int64_t kMostWaiting = int64_t{1} << 30;
 constexpr int64_t kLargestSample = int64_t{4096} * 4096 * 5;
 
 int64_t most_waiting(const PrepareOptions& options) {
@@ -71,6 +73,13 @@ class SingleThreadedOpenCv {
 struct Prepared {
   PreparedPhoto photo;
   PackedSample packed;  ///< where the photo was not rejected
+};
+
+/// A shard that a thread is writing, and what the index gets when it is there.
+struct Writing {
+  ShardEntry entry;
+  std::vector<Rejection> rejections;
+  std::future<ShardSummary> summary;
 };
 
 /// One call of prepare: the state between the photos.
@@ -119,8 +128,10 @@ class Job {
           return true;
         });
     progress.finish();
+    if (!stopped)
+      while (auto rest = groups_.take_rest()) write(std::move(*rest));
+    enter_written();
     if (stopped) return false;
-    while (auto rest = groups_.take_rest()) write(*rest);
     finish();
     return true;
   }
@@ -178,28 +189,40 @@ class Job {
                 sample.quality,
                 sample.quality_parts);
     } else if (auto shard = groups_.add(split, std::move(prepared.packed))) {
-      write(*shard);
+      write(std::move(*shard));
     }
   }
 
-  /// The rejections up to here are entered together with the shard.
-  void write(const ShardGroups::Shard& shard) {
+  /// Written by a thread of its own while the next photos are prepared, one shard at a time.
+  void write(ShardGroups::Shard&& shard) {
+    enter_written();
     ShardEntry entry{shard_file_name(index_.shards.size()), {}, shard.split};
-    entry.summary =
-        write_shard(out_ / entry.file, {index_.configuration, shard.split}, shard.samples);
-    index_.shards.push_back(std::move(entry));
-    enter_progress();
+    auto summary = std::async(
+        std::launch::async,
+        [path = out_ / entry.file,
+         head = ShardHead{index_.configuration, shard.split},
+         samples = std::move(shard.samples)] { return write_shard(path, head, samples); });
+    writing_ = Writing{std::move(entry), std::exchange(rejections_, {}), std::move(summary)};
+  }
+
+  /// Wait for the shard in writing and enter it, together with the rejections before it.
+  void enter_written() {
+    if (!writing_) return;
+    Writing written = std::move(*writing_);
+    writing_.reset();
+    written.entry.summary = written.summary.get();
+    index_.shards.push_back(std::move(written.entry));
+    enter(std::move(written.rejections));
     write_index(out_, index_);
   }
 
-  void enter_progress() {
-    std::move(rejections_.begin(), rejections_.end(), std::back_inserter(index_.rejections));
-    rejections_.clear();
+  void enter(std::vector<Rejection>&& rejections) {
+    std::move(rejections.begin(), rejections.end(), std::back_inserter(index_.rejections));
     index_.photos_done = index_.samples() + static_cast<int64_t>(index_.rejections.size());
   }
 
   void finish() {
-    enter_progress();
+    enter(std::exchange(rejections_, {}));
     if (enlarged_ > 0)
       spdlog::warn("{} photos are smaller than the samples and were enlarged", enlarged_);
     if (dry_run_) return;
@@ -217,8 +240,9 @@ class Job {
   const PreparePlan plan_;
   DatasetIndex index_;
   ShardGroups groups_;
-  DatasetSummary seen_;  ///< by a dry run
-  std::vector<Rejection> rejections_;
+  DatasetSummary seen_;                ///< by a dry run
+  std::vector<Rejection> rejections_;  ///< since the last shard
+  std::optional<Writing> writing_;
   int64_t done_ = 0, enlarged_ = 0;
   bool warned_of_rooms_ = false;
 };

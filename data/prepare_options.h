@@ -27,7 +27,7 @@ struct PrepareOptions {
   std::string out;
   int64_t size = 512;
   std::vector<std::string> buckets;  ///< "WIDTHxHEIGHT"; empty: one square of `size`
-  int64_t shard_size = 1000;
+  int64_t shard_size = 250;
   std::string compression = "none";  ///< none | gzip
   ErosionOptions erosion;
   /// Lowest and highest; of the picture that is trained on.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <future>
 #include <utility>
 
 #include "data/deflate.h"
@@ -132,7 +133,7 @@ void write_file(const std::filesystem::path& path,
   file.dataset("source", Hdf5Type::kUint64, {count}, sources.data());
   file.dataset("checksum", Hdf5Type::kUint64, {count}, checksums.data());
   write_pixels(file, samples);
-  file.close();
+  file.close(false);
 }
 
 }  // namespace
@@ -188,6 +189,8 @@ ShardSummary write_shard(const std::filesystem::path& path,
   ShardSummary summary;
   try {
     write_file(temporary, head, samples);
+    // The disk works while the bytes are read back.
+    std::future<void> synced = std::async(std::launch::async, [&] { sync_path(temporary); });
     const ShardReader written(temporary);
     summary = written.summary();
     // Reading compares the bytes with the checksum in the file.
@@ -210,6 +213,7 @@ ShardSummary write_shard(const std::filesystem::path& path,
           return true;
         });
     summary.file_hash = to_hex(hash_of_file(temporary));
+    synced.get();
   } catch (...) {
     std::error_code ignored;
     std::filesystem::remove(temporary, ignored);
