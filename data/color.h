@@ -9,8 +9,8 @@ namespace limewash::data {
 
 /// sRGB in [0, 1].
 using Rgb = std::array<float, 3>;
-/// L in [0, 100], a, b.
-using Lab = std::array<float, 3>;
+/// L in [0, 100], a, b. A type of its own, so that neither passes for the other.
+struct Lab : std::array<float, 3> {};
 
 float srgb_to_linear(float value);
 float linear_to_srgb(float value);  ///< input clipped to [0, 1]

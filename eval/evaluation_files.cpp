@@ -15,11 +15,13 @@ nlohmann::json counts_json(const MissingCounts& missing) {
 }
 
 /// What shapes a painting; how masks were made wrong only where they were.
-nlohmann::json options_json(const EvaluationOptions& options) {
+nlohmann::json options_json(const EvaluationOptions& options,
+                            const std::optional<std::string>& lpips_network) {
   nlohmann::json json = {{"steps", options.steps},
                          {"seed", options.seed},
                          {"guidance", options.guidance},
-                         {"paste", options.paste}};
+                         {"paste", options.paste},
+                         {"lpips", lpips_network ? nlohmann::json(*lpips_network) : nullptr}};
   if (options.corrupts_masks()) {
     json["mask_corruption"] = options.mask_corruption;
     json["mask_iou"] = options.mask_iou;
@@ -46,6 +48,7 @@ nlohmann::json Controls::to_json() const {
 void write_metrics(const std::filesystem::path& path,
                    const EvaluationResult& result,
                    const EvaluationOptions& options,
+                   const std::optional<std::string>& lpips_network,
                    const std::string& method,
                    const data::Dataset& dataset,
                    const std::vector<PlannedPainting>& paintings,
@@ -64,7 +67,7 @@ void write_metrics(const std::filesystem::path& path,
       {"method", method},
       {"adapter", method == "adapter"},
       {"dataset", dataset.fingerprint()},
-      {"options", options_json(options)},
+      {"options", options_json(options, lpips_network)},
       {"paintings", result.paintings},
       {"metrics", metrics_to_json(result.metrics)},
       {"missing", counts_json(result.missing)},

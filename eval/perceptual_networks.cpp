@@ -32,6 +32,10 @@ PerceptualNetworks::PerceptualNetworks(const std::string& lpips_file, const mode
 
 PerceptualNetworks::~PerceptualNetworks() = default;
 
+std::optional<std::string> PerceptualNetworks::lpips_network() const {
+  return lpips_ ? std::optional(lpips_->network()) : std::nullopt;
+}
+
 std::optional<double> PerceptualNetworks::lpips(const data::Image& a,
                                                 const data::Image& b,
                                                 const Pixels& pixels) const {

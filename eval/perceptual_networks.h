@@ -31,6 +31,8 @@ class PerceptualNetworks {
   PerceptualNetworks(const std::string& lpips_file, const models::BaseModel& base);
   ~PerceptualNetworks();
 
+  /// "alex" or "vgg"; nullopt without weights.
+  std::optional<std::string> lpips_network() const;
   /// The mean of LPIPS' map over `pixels`.
   std::optional<double> lpips(const data::Image& a,
                               const data::Image& b,
