@@ -7,7 +7,7 @@
 
 Runs go on where they were when it is called again; a finished one is not run again. An arm that this program's
 configuration cannot express is left out and named. Exit status: 0 all there, 1 something failed, 2 wrong usage, 85
-stopped by a signal and ready to go on."""
+stopped by a signal and ready to go on. Relative paths count from the repository's root."""
 
 import argparse
 import json
@@ -44,9 +44,9 @@ def parse(arguments):
     add("--rooms", type=int, default=320, help="procedural rooms to train on")
     add("--validation-rooms", type=int, default=32, help="procedural rooms to measure on")
     add("--size", type=int, default=128, help="pixels of a procedural room")
-    add("--jobs", type=int, help="runs at a time; the default is as many as there are cores for")
+    add("--jobs", type=int, help="runs at a time; the default is as many as there are cores for, 1 with --threads 0")
     add("--trainers", type=int, default=1, help="ranks of a run")
-    add("--threads", type=int, default=1, help="of a rank")
+    add("--threads", type=int, help="of a rank; 0: the cores shared by a run's ranks. The default is 1 for limewash-tiny, else 0")
     add("--work", type=pathlib.Path, default=ROOT / "build/ablation", help="where runs and data are kept")
     add("--document", type=pathlib.Path, help="what to write; the default is docs/ablation.md for the default base and photos, "
         "WORK/ablation.md otherwise. Its figures stand beside it, as .json")
@@ -61,11 +61,14 @@ def parse(arguments):
     except ValueError:
         parser.error(f"--seeds {options.seeds}: expected whole numbers with commas")
     options.arms = [name for name in options.arms.split(",") if name]
-    usual = options.config == CONFIG and options.plan == ablation_arms.ARMS and not options.base_model and not options.dataset and not options.set
+    tiny = options.config == CONFIG and not options.base_model
+    usual = tiny and options.plan == ablation_arms.ARMS and not options.dataset and not options.set
     options.work = options.work.resolve()
     options.document = options.document or (DOCUMENT if usual else options.work / "ablation.md")
+    if options.threads is None:
+        options.threads = 1 if tiny else 0
     cores = len(os.sched_getaffinity(0))
-    options.jobs = options.jobs or max(1, cores // (options.threads * options.trainers))
+    options.jobs = options.jobs or (max(1, cores // (options.threads * options.trainers)) if options.threads else 1)
     return options
 
 
@@ -86,7 +89,7 @@ class Ablation:
         photos = options.dataset or f"{options.rooms} procedural rooms of {options.size} pixels"
         return {"base": pathlib.Path(model).name, "config": options.config, "dataset": photos, "steps": options.steps,
                 "batch": int(ablation_arms.get_key(base, "training.global_batch", 16)), "seeds": options.seeds,
-                "jobs": options.jobs, "threads": options.threads * options.trainers}
+                "jobs": options.jobs, "trainers": options.trainers, "threads": options.threads}
 
     def guard_work(self):
         """Runs of other settings are not overwritten unasked: that would take hours to undo."""
@@ -193,6 +196,7 @@ def check(document):
 
 
 def main(arguments=None):
+    os.chdir(ROOT)
     options = parse(arguments)
     if options.check:
         return check(options.document)

@@ -230,7 +230,7 @@ def settings_block(results):
              f"- {settings['steps']} steps of {settings['batch']}, seeds {', '.join(map(str, settings['seeds']))}; "
              f"{'/'.join(map(str, sorted(paintings))) or 'no'} paintings measured of every run, the same ones with the same noise",
              f"- {len(seconds)} runs, {sum(seconds) / 3600:.1f} h of runs in all, median {median(seconds) or 0:.0f} s a run, "
-             f"{settings['jobs']} at a time with {settings['threads']} thread{'s' if settings['threads'] > 1 else ''} each"]
+             f"{settings['jobs']} at a time, each of {settings['trainers']} rank(s) with {settings['threads'] or 'all'} thread(s)"]
     if masks := results.get("masks"):
         kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in masks["kinds"].items())
         lines.append(f"- wrong masks: {masks['wrong']} of {masks['photos']} ({kinds}), their mean IoU {masks['mean_iou']:.2f}; "
