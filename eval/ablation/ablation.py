@@ -80,7 +80,14 @@ class Ablation:
             options.work / "data", self.program, options.rooms, options.validation_rooms, options.size)
 
     def program(self, *arguments):
-        subprocess.run([self.options.limewash, *map(str, arguments)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        """What it says goes to a file: `prepare` has a line for every wrong mask."""
+        log = self.options.work / "logs/data.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        print(f"{arguments[0]} {arguments[arguments.index('--out') + 1]}", flush=True)
+        with open(log, "a") as file:
+            done = subprocess.run([self.options.limewash, *map(str, arguments)], stdout=file, stderr=file)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(map(str, arguments))}: exit status {done.returncode}; see {log}")
 
     def settings(self):
         """What the figures of one folder of runs have in common, as the document shows it."""
@@ -207,9 +214,6 @@ def main(arguments=None):
     except (ValueError, KeyError, yaml.YAMLError) as error:
         print(f"{options.plan}: {error}", file=sys.stderr)
         return USAGE
-    except subprocess.CalledProcessError as error:
-        print(f"{' '.join(map(str, error.cmd))}: exit status {error.returncode}", file=sys.stderr)
-        return FAILED
     results = ablation.results()
     ablation.write(results)
     print(f"tables in {options.document}")

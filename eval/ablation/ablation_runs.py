@@ -1,6 +1,7 @@
 """Runs the arms: several at a time, each after what it needs, and not again what is finished."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -55,7 +56,7 @@ def complaint(log, config):
 class Runner:
     """Keeps `work`: configs/, logs/, and state.json with what became of every run."""
 
-    def __init__(self, limewash, work, jobs_at_once, say=print):
+    def __init__(self, limewash, work, jobs_at_once, say=functools.partial(print, flush=True)):
         self.limewash, self.work, self.at_once, self.say = limewash, work, jobs_at_once, say
         self.stopping = False
         for name in ("configs", "logs"):
