@@ -289,18 +289,23 @@ class RealProgram(unittest.TestCase):
         work = pathlib.Path(tempfile.mkdtemp(prefix="limewash-ablation-"))
         try:
             command = [sys.executable, str(SCRIPT), "--limewash", LIMEWASH, "--work", str(work), "--steps", "20", "--seeds", "1",
-                       "--arms", "parts_apart,weighed", "--rooms", "12", "--validation-rooms", "4", "--size", "64",
+                       "--arms", "parts_apart,filtered_weighed", "--rooms", "12", "--validation-rooms", "4", "--size", "64",
                        "--document", str(work / "ablation.md"), "--set", "evaluation.steps=4", "--set", "data.recolorings=2",
                        "--set", "training.global_batch=8"]
             subprocess.run(command, check=True, cwd=ROOT)
             results = json.loads((work / "ablation.json").read_text())
-            for name in ("lora", "parts_apart", "weighed"):
+            for name in ("lora", "parts_apart", "filtered_weighed"):
                 run = results["arms"][name]["seeds"]["1"]
                 self.assertGreater(run["figures"]["delta_e_2000_exact"], 0, name)
                 self.assertGreater(run["shuffled"], 0, name)
                 self.assertEqual(sum(band["paintings"] for band in run["by_lightness"].values()), run["paintings"])
             self.assertEqual(results["arms"]["joint"]["seeds"], {})
-            lora, base = results["arms"]["lora"]["seeds"]["1"], results["arms"]["weighed"]["seeds"]["1"]["base"]
+            masks = results["masks"]
+            self.assertEqual((masks["photos"], sum(masks["kinds"].values())), (12, masks["wrong"]))
+            self.assertLess(masks["mean_iou"], 0.7)
+            self.assertEqual(masks["kept"], 12 - masks["wrong"], "as many photos are dropped as have wrong masks")
+            self.assertLess(masks["wrong_kept"], masks["wrong"] / 2, "and most of them are the wrong ones")
+            lora, base = results["arms"]["lora"]["seeds"]["1"], results["arms"]["filtered_weighed"]["seeds"]["1"]["base"]
             self.assertEqual(lora["base"], base, "the base alone is one control for all arms")
             self.assertEqual(lora["shuffled"], lora["figures"]["delta_e_2000"], "a LoRA alone sees no reference")
         finally:
