@@ -32,7 +32,7 @@ FAILED, USAGE, STOPPED = 1, 2, 85
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--steps", type=int, default=500, help="of every arm")
+    add("--steps", type=int, default=400, help="of every arm")
     add("--seeds", default="1,2,3", help="one run of every arm for each")
     add("--arms", default="", help="names of arms or groups, with commas; the default is all groups")
     add("--plan", type=pathlib.Path, default=ablation_arms.ARMS, help="the arms and groups")

@@ -136,7 +136,8 @@ class Runner:
                         del running[name]
                         self._end(jobs[name], status, time.time() - begin)
                         ended[name] = self.state[name]["status"]
-                        self.say(self._progress(len(ended), total, time.time() - start))
+                        if not self.stopping:
+                            self.say(self._progress(len(ended), total, time.time() - start))
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
