@@ -169,9 +169,9 @@ class Ablation:
             arm, seeds, remarks = self.plan.arms[name], {}, []
             for seed in self.options.seeds:
                 job = jobs[f"{name}-seed{seed}"]
-                state = runner.state.get(job.name, {"status": "waiting", "note": "not run yet", "seconds": 0})
+                state = runner.state.get(job.name, {"status": "waiting", "note": "not run yet", "seconds": 0, "program": ""})
                 if runner.finished(job, jobs):
-                    seeds[str(seed)] = ablation_table.collect(job, state["seconds"])
+                    seeds[str(seed)] = {**ablation_table.collect(job, state["seconds"]), "program": state["program"]}
                 elif state["status"] == "finished":
                     remarks.append("finished with another definition; not run again yet")
                 else:
@@ -220,7 +220,10 @@ def main(arguments=None):
     if not whole:
         print("stopped; the same command goes on")
         return STOPPED
-    failed = sorted(name for name, entry in ablation.runner().state.items() if entry["status"] == "failed")
+    state = ablation.runner().state
+    if skipped := sorted(name for name, entry in state.items() if entry["status"] == "skipped"):
+        print(f"left out: {', '.join(skipped)}; the tables say why")
+    failed = sorted(name for name, entry in state.items() if entry["status"] == "failed")
     if failed and not options.table:
         print(f"failed: {', '.join(failed)}; see {options.work / 'logs'}", file=sys.stderr)
         return FAILED

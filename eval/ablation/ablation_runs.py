@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -54,7 +55,7 @@ def complaint(log, config):
 
 
 class Runner:
-    """Keeps `work`: configs/, logs/, and state.json with what became of every run."""
+    """Keeps `work`: configs/, logs/, and state.json with what became of every run and which build of the program ran it."""
 
     def __init__(self, limewash, work, jobs_at_once, say=functools.partial(print, flush=True)):
         self.limewash, self.work, self.at_once, self.say = limewash, work, jobs_at_once, say
@@ -62,6 +63,7 @@ class Runner:
         for name in ("configs", "logs"):
             (work / name).mkdir(parents=True, exist_ok=True)
         self.state = read_json(work / "state.json") or {}
+        self.program = hashlib.sha256(pathlib.Path(limewash).read_bytes()).hexdigest()[:12]
 
     def finished(self, job, jobs):
         """It is finished, with this configuration, and after the runs that it builds on."""
@@ -86,7 +88,7 @@ class Runner:
         return [self.limewash, "launch", "--config", str(config), "--resume" if same else "--overwrite"]
 
     def _record(self, job, status, note, seconds):
-        self.state[job.name] = {"status": status, "note": note, "seconds": round(seconds, 1)}
+        self.state[job.name] = {"status": status, "note": note, "seconds": round(seconds, 1), "program": self.program}
         temporary = self.work / "state.json.tmp"
         temporary.write_text(json.dumps(self.state, indent=1) + "\n")
         temporary.replace(self.work / "state.json")

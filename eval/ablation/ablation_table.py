@@ -231,6 +231,9 @@ def settings_block(results):
              f"{'/'.join(map(str, sorted(paintings))) or 'no'} paintings measured of every run, the same ones with the same noise",
              f"- {len(seconds)} runs, {sum(seconds) / 3600:.1f} h of runs in all, median {median(seconds) or 0:.0f} s a run, "
              f"{settings['jobs']} at a time, each of {settings['trainers']} rank(s) with {settings['threads'] or 'all'} thread(s)"]
+    programs = {one["program"] for arm in arms for one in arm["seeds"].values()}
+    if len(programs) > 1:
+        lines.append(f"- **the runs are by {len(programs)} different builds of the program**")
     if masks := results.get("masks"):
         kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in masks["kinds"].items())
         lines.append(f"- wrong masks: {masks['wrong']} of {masks['photos']} ({kinds}), their mean IoU {masks['mean_iou']:.2f}; "

@@ -250,6 +250,13 @@ class WithStandIn(unittest.TestCase):
         document.write_text(tables.replace("(40.00–40.00)", "(39.00–40.00)"))
         self.assertEqual(subprocess.run(self.command("--check", "--document", str(document)), capture_output=True).returncode, 1)
 
+    def test_runs_of_two_builds_of_the_program_are_told(self):
+        self.run_it("--arms", "one")
+        self.assertNotIn("different builds", self.document())
+        self.program.write_text(self.program.read_text() + "# another build\n")
+        self.run_it("--arms", "two")
+        self.assertIn("2 different builds", self.document())
+
     def test_prose_between_tables_stays(self):
         self.run_it("--arms", "one")
         document = self.folder / "work/ablation.md"
