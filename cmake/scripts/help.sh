@@ -8,6 +8,7 @@ make test     build and run every test, and say what was left out
 make verify   hours: every test under the sanitizers, a million damaged files for each parser
 make parity   every network against diffusers, transformers and peft, full size too; writes docs/parity.md
 make bench    training speed on this machine
+make ablation hours: trains every arm of eval/ablation/arms.yaml on three seeds; writes the tables of docs/ablation.md
 make format   clang-format over every C++ file
 Each calls what it needs first; `make demo` and `make test` are all that a new machine needs.
 TEXT
