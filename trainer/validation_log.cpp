@@ -1,7 +1,7 @@
 // RUN/validation_losses.csv.
 
-#include <cstdio>
 #include <cstdlib>
+#include <iomanip>
 #include <sstream>
 #include <utility>
 
@@ -11,12 +11,6 @@
 namespace limewash::trainer {
 
 namespace {
-
-std::string number_text(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.17g", value);
-  return text;
-}
 
 std::optional<ValidationLosses> parse_row(const std::string& line, size_t bins) {
   std::istringstream cells(line);
@@ -66,15 +60,16 @@ bool ValidationLog::has(int64_t step) const {
 
 void ValidationLog::append(const ValidationLosses& losses) {
   rows_.push_back(losses);
-  std::string text = "step,loss";
-  for (const auto& bin : bins_) text += "," + bin;
-  text += "\n";
+  std::ostringstream text;
+  text << "step,loss";
+  for (const auto& bin : bins_) text << ',' << bin;
+  text << '\n' << std::setprecision(17);
   for (const auto& row : rows_) {
-    text += std::to_string(row.step) + "," + number_text(row.loss);
-    for (const double bin : row.bins) text += "," + number_text(bin);
-    text += "\n";
+    text << row.step << ',' << row.loss;
+    for (const double bin : row.bins) text << ',' << bin;
+    text << '\n';
   }
-  write_file_atomically(path_, text);
+  write_file_atomically(path_, text.str());
 }
 
 }  // namespace limewash::trainer
