@@ -89,6 +89,17 @@ std::string identity_yaml(const Config& config) {
   return text;
 }
 
+/// A LoRA that nothing trains and no file fills stays zero: it costs time and does nothing.
+void warn_of_idle_lora(const Config& config) {
+  if (config.adapter.lora.rank == 0 || !config.base.lora.empty()) return;
+  for (const auto& stage : trainer::stages_of(config.training, config.optimizer))
+    if (trainer::trains(stage.name, "lora")) return;
+  spdlog::warn(
+      "adapter.lora.rank = {}, but no stage trains a LoRA and base.lora is empty: it stays zero; "
+      "set adapter.lora.rank = 0",
+      config.adapter.lora.rank);
+}
+
 void record_start(tracking::RunRecorder& recorder,
                   const Config& config,
                   const data::Dataset& train,
@@ -124,6 +135,7 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
   std::unique_ptr<FolderLock> lock;
   if (writer) {
     check_run_folder(config, begin);
+    warn_of_idle_lora(config);
     std::filesystem::create_directories(folder);
     lock = std::make_unique<FolderLock>(folder);
     if (begin == Begin::kOverwrite) {

@@ -93,18 +93,25 @@ class KillTest:
         except OSError:
             return False
 
+    def step_of(self, name):
+        """The step of the newest checkpoint."""
+        done = (self.work.folder(name) / "checkpoints").glob("step-*/DONE")
+        return max((int(path.parent.name[5:]) for path in done), default=0)
+
     def wait_for_moment(self, job, name, seconds):
-        """A random moment of the attempt, or the next at which a checkpoint is half written. False: the run ended."""
-        end = time.monotonic() + self.random.uniform(0.05, seconds)
-        while time.monotonic() < end:
-            if job.poll() is not None:
-                return False
-            time.sleep(0.005)
+        """A random moment after a random step, or of the whole attempt; and then perhaps the next at which a checkpoint
+        is half written. False: the run ended before."""
+        if self.random.random() < 0.8:
+            target = self.random.randint(min(self.step_of(name) + 1, STEPS - 1), STEPS - 1)
+            while self.step_of(name) < target and job.poll() is None:
+                time.sleep(0.002)
+            seconds = 0.2
+        end = time.monotonic() + self.random.uniform(0, seconds)
+        while time.monotonic() < end and job.poll() is None:
+            time.sleep(0.002)
         if self.random.random() < 0.5:
             for _ in range(20_000):
-                if job.poll() is not None:
-                    return False
-                if self.writing(name):
+                if job.poll() is not None or self.writing(name):
                     break
                 time.sleep(0.0001)
         return job.poll() is None
