@@ -1,5 +1,7 @@
 // train: one rank of a training; alone, a complete single-process training.
 
+#include <cstdio>
+
 #include <CLI/CLI.hpp>
 
 #include "launcher/commands.h"
@@ -18,6 +20,7 @@ namespace {
 struct TrainFlags : CommonFlags {
   bool resume = false;
   bool overwrite = false;
+  bool dry_run = false;
 };
 
 Begin begin_of(const TrainFlags& flags) {
@@ -46,10 +49,17 @@ void add_train(CLI::App& app, Action& action) {
       command->add_flag("--resume", flags->resume, "Go on from the newest checkpoint, or start");
   command->add_flag("--overwrite", flags->overwrite, "Replace the run that is there")
       ->excludes(resume);
+  command->add_flag(
+      "--dry-run", flags->dry_run, "Check the configuration, print it with all defaults, and stop");
   command->footer("Example: limewash train --config configs/demo.yaml --set run.name=first");
   command->callback([flags, &action] {
     action = [flags] {
       const auto config = load_config(flags->config, flags->overrides);
+      if (flags->dry_run) {
+        config.validate_training();
+        std::fputs(config::to_yaml(config).c_str(), stdout);
+        return static_cast<int>(kExitDone);
+      }
       install_stop_signals();
       // The launcher reads how a run under MPI ended from its summary.
       return run_on_ranks(config.run.threads, [&](Communicator& communicator) {

@@ -1,6 +1,7 @@
 #include "launcher/config.h"
 
 #include "runtime/error.h"
+#include "trainer/stages.h"
 
 namespace limewash::launcher {
 
@@ -60,23 +61,39 @@ void Config::describe(config::Fields& fields) {
   fields.section("tracking", tracking);
 }
 
+void Config::validate_stages() const {
+  bool ip_adapter_has_weights = !base.ip_adapter.empty(), only_full = true;
+  for (const auto& stage : trainer::stages_of(training, optimizer)) {
+    only_full = only_full && stage.name == "full";
+    ip_adapter_has_weights = ip_adapter_has_weights || trainer::trains(stage.name, "ip_adapter");
+    if (adapter.ip_adapter.kind != "none" && !ip_adapter_has_weights) {
+      throw ConfigError("training.stage is lora and adapter.ip_adapter.kind is " +
+                        adapter.ip_adapter.kind +
+                        ": a new IP-Adapter would stay untrained; expected base.ip_adapter, a file "
+                        "to start from, or adapter.ip_adapter.kind = none");
+    }
+    if (stage.name == "full" && run.precision != "fp32") {
+      throw ConfigError("run.precision = " + run.precision +
+                        ": training.stage full changes the base's own weights, which are kept in "
+                        "fp32; expected fp32");
+    }
+  }
+  if (!only_full) adapter.validate();
+}
+
 void Config::validate_training() const {
   run.validate();
   base.validate();
   reference.validate();
-  adapter.validate();
+  adapter.lora.validate();
+  adapter.ip_adapter.validate();
   training.validate();
   loss.validate();
   optimizer.validate();
   checkpoint.validate();
   evaluation.validate();
   tracking.validate();
-  if (training.stage == "lora" && adapter.ip_adapter.kind != "none" && base.ip_adapter.empty()) {
-    throw ConfigError("training.stage is lora and adapter.ip_adapter.kind is " +
-                      adapter.ip_adapter.kind +
-                      ": a new IP-Adapter would stay untrained; expected base.ip_adapter, a file "
-                      "to start from, or adapter.ip_adapter.kind = none");
-  }
+  validate_stages();
   if (data.train.empty())
     throw ConfigError("data.train = '': expected the folder of a prepared dataset");
 }
@@ -95,6 +112,7 @@ struct Trajectory {
     fields.section("adapter", config.adapter);
     config.training.stop_at = 0;                     // ends an attempt, not the run
     config.training.gradient_checkpointing = false;  // the same gradients in less memory
+    config.training.validation = {};                 // measures only
     fields.section("training", config.training);
     fields.section("loss", config.loss);
     fields.section("optimizer", config.optimizer);

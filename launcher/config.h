@@ -68,6 +68,10 @@ struct Config {
   void validate_training() const;
   /// The sections that shape a training trajectory, as YAML: a resumed run must have the same.
   std::string trajectory_yaml() const;
+
+ private:
+  /// That the stages have something to train and to train it with.
+  void validate_stages() const;
 };
 
 /// Read `path` ("" for defaults) under the overrides.

@@ -6,6 +6,7 @@
 #include "data/latent_cache.h"
 #include "models/adapter_files.h"
 #include "models/fingerprint.h"
+#include "models/model_folder.h"
 #include "models/precision.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
@@ -88,6 +89,17 @@ std::string identity_yaml(const Config& config) {
   return text;
 }
 
+/// A LoRA that nothing trains and no file fills stays zero: it costs time and does nothing.
+void warn_of_idle_lora(const Config& config) {
+  if (config.adapter.lora.rank == 0 || !config.base.lora.empty()) return;
+  for (const auto& stage : trainer::stages_of(config.training, config.optimizer))
+    if (trainer::trains(stage.name, "lora")) return;
+  spdlog::warn(
+      "adapter.lora.rank = {}, but no stage trains a LoRA and base.lora is empty: it stays zero; "
+      "set adapter.lora.rank = 0",
+      config.adapter.lora.rank);
+}
+
 void record_start(tracking::RunRecorder& recorder,
                   const Config& config,
                   const data::Dataset& train,
@@ -123,6 +135,7 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
   std::unique_ptr<FolderLock> lock;
   if (writer) {
     check_run_folder(config, begin);
+    warn_of_idle_lora(config);
     std::filesystem::create_directories(folder);
     lock = std::make_unique<FolderLock>(folder);
     if (begin == Begin::kOverwrite) {
@@ -161,9 +174,13 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
 
   std::unique_ptr<data::Dataset> validation;
   std::unique_ptr<eval::Evaluator> evaluator;
-  if (!config.data.validation.empty() && config.evaluation.every > 0) {
+  const bool evaluates = config.evaluation.every > 0,
+             validates = config.training.validation.every > 0;
+  if (!config.data.validation.empty() && (evaluates || validates)) {
     validation = std::make_unique<data::Dataset>(config.data.validation,
                                                  data::validation_split(config.data.validation));
+  }
+  if (validation && evaluates) {
     evaluator = std::make_unique<eval::Evaluator>(
         base, *validation, config.reference, config.evaluation, communicator);
     if (recorder) {
@@ -172,6 +189,26 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
                         validation->fingerprint(),
                         validation->folder().string());
     }
+  }
+
+  std::unique_ptr<data::LatentCache> validation_cache;
+  std::unique_ptr<trainer::ValidationLoss> validation_loss;
+  if (validation && validates) {
+    // Seeds of the evaluation: runs that differ in theirs are measured alike.
+    const auto fixed_seed = static_cast<uint64_t>(config.evaluation.seed);
+    validation_cache = data::LatentCache::open(
+        *validation, {1, fixed_seed, config.reference, 1}, encoders, communicator);
+    if (communicator.agree_any(validation_cache == nullptr)) {
+      if (recorder) recorder->close(tracking::RunStatus::kKilled);
+      return kExitStopped;
+    }
+    validation_loss = std::make_unique<trainer::ValidationLoss>(base,
+                                                                *validation,
+                                                                *validation_cache,
+                                                                communicator,
+                                                                config.training.validation,
+                                                                config.training.micro_batch,
+                                                                fixed_seed);
   }
 
   data::LoaderOptions loader;
@@ -190,13 +227,17 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
        *cache,
        communicator,
        evaluator.get(),
+       validation_loss.get(),
        recorder.get(),
        folder,
        config::to_yaml(config),
        identity_yaml(config),
+       Config().trajectory_yaml(),
        {{"limewash.hole", config.reference.hole}, {"limewash.base", base.name}},
        config.data.recolorings,
-       seed});
+       seed,
+       read_file(models::folder_of_part(models::resolve_model_folder(config.base.model), "unet") /
+                 "config.json")});
   if (begin == Begin::kResume) trainer.resume();
   const auto status = trainer.train();
   const bool finished = status == trainer::TrainStatus::kFinished;

@@ -11,6 +11,7 @@
 #include "models/model_folder.h"
 #include "models/model_run.h"
 #include "models/precision.h"
+#include "trainer/stages.h"
 
 namespace limewash::launcher {
 
@@ -24,6 +25,7 @@ void add_parameters(TrainingSizes& sizes, const std::filesystem::path& folder, c
   for (const auto& [name, part] : parts.items()) {
     if (name == unused) continue;
     sizes.parameters += part.at("parameters").get<int64_t>();
+    if (name == "unet") sizes.unet_parameters = part.at("parameters").get<int64_t>();
     const json& by_type = part.at("parameters_by_dtype");
     sizes.mapped_fp32 += by_type.value("Float", int64_t{0});
     sizes.mapped_bf16 += by_type.value("BFloat16", int64_t{0});
@@ -70,10 +72,23 @@ void add_dataset(TrainingSizes& sizes, const Config& config) {
   }
 }
 
+bool changes_unet(const Config& config) {
+  for (const auto& stage : trainer::stages_of(config.training, config.optimizer))
+    if (trainer::trains(stage.name, "unet")) return true;
+  return false;
+}
+
+/// What learns at once, in the stage that trains most.
 int64_t trained_parameters(const TrainingSizes& sizes, const Config& config) {
-  const auto& stage = config.training.stage;
-  return (stage == "ip_adapter" ? 0 : sizes.adapter.lora) +
-         (stage == "lora" ? 0 : sizes.adapter.ip_adapter);
+  int64_t most = 0;
+  for (const auto& stage : trainer::stages_of(config.training, config.optimizer)) {
+    int64_t count = 0;
+    if (trainer::trains(stage.name, "lora")) count += sizes.adapter.lora;
+    if (trainer::trains(stage.name, "ip_adapter")) count += sizes.adapter.ip_adapter;
+    if (trainer::trains(stage.name, "unet")) count += sizes.unet_parameters;
+    most = std::max(most, count);
+  }
+  return most;
 }
 
 /// What is held when the cache is made and when the run is evaluated, whichever is more.
@@ -134,16 +149,22 @@ TrainingMemory estimate_memory(const TrainingSizes& sizes, const Config& config)
   shape.gradient_checkpointing = config.training.gradient_checkpointing;
   shape.ema = config.optimizer.ema > 0;
   const int64_t trained = trained_parameters(sizes, config);
-  const int64_t frozen_adapter = sizes.adapter.lora + sizes.adapter.ip_adapter - trained;
+  const int64_t frozen_adapter =
+      std::max<int64_t>(0, sizes.adapter.lora + sizes.adapter.ip_adapter - trained);
+  // A trained UNet lies with what learns, no longer in its file.
+  const int64_t moved = changes_unet(config) ? sizes.unet_parameters : 0;
 
   TrainingMemory memory;
   memory.ranks = config.launch.trainers;
   memory.rank =
-      models::estimate_training_memory(sizes.unet_config, sizes.parameters, trained, shape);
+      models::estimate_training_memory(sizes.unet_config, sizes.parameters - moved, trained, shape);
   const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));
   const bool fp32 = shape.type == c10::ScalarType::Float;
-  memory.shared = (fp32 ? sizes.mapped_fp32 : sizes.mapped_bf16) * bytes;
-  memory.rank.training += frozen_adapter * static_cast<int64_t>(sizeof(float));
+  memory.shared =
+      std::max<int64_t>(0, (fp32 ? sizes.mapped_fp32 : sizes.mapped_bf16) - moved) * bytes;
+  // And the copy that a checkpoint is written from.
+  memory.rank.training +=
+      frozen_adapter * static_cast<int64_t>(sizeof(float)) + checkpoint_bytes(sizes, config);
   memory.rank.inference = inference_memory(sizes, config, shape);
   if (sizes.cache_bytes < data::LatentCacheOptions().max_bytes_in_memory)
     memory.rank.caches = sizes.cache_bytes;
@@ -205,8 +226,9 @@ std::string savings_text(const std::vector<MemorySaving>& savings) {
 int64_t checkpoint_bytes(const TrainingSizes& sizes, const Config& config) {
   // Values and two moments, averages where there are some; and the adapter's own files.
   const int64_t copies = config.optimizer.ema > 0 ? 4 : 3;
-  const int64_t numbers =
-      copies * trained_parameters(sizes, config) + sizes.adapter.lora + sizes.adapter.ip_adapter;
+  const int64_t numbers = copies * trained_parameters(sizes, config) + sizes.adapter.lora +
+                          sizes.adapter.ip_adapter +
+                          (changes_unet(config) ? sizes.unet_parameters : 0);
   return numbers * static_cast<int64_t>(sizeof(float));
 }
 

@@ -33,7 +33,6 @@ Adapter::Adapter(UNet2DConditionModel unet,
                  int64_t image_embedding_size,
                  uint64_t seed)
     : impl_(std::make_unique<Impl>()) {
-  options.validate();
   impl_->options = options;
   if (options.lora.rank > 0) impl_->lora = std::make_unique<Lora>(unet, options.lora, seed);
   if (options.ip_adapter.kind != "none") {
@@ -66,7 +65,8 @@ void Adapter::set_enabled(bool enabled) {
 }
 
 void Adapter::begin_dropout(uint64_t seed, std::vector<DropoutKey> keys) {
-  if (impl_->lora) impl_->lora->begin_dropout(seed, std::move(keys));
+  const bool trains = impl_->lora && impl_->lora->parameters().front().tensor.requires_grad();
+  if (trains) impl_->lora->begin_dropout(seed, std::move(keys));
 }
 
 void Adapter::end_dropout() {
@@ -86,6 +86,41 @@ void Adapter::save(const std::filesystem::path& folder,
   std::filesystem::create_directories(folder);
   if (impl_->lora) impl_->lora->save(folder, metadata);
   if (impl_->ip_adapter) impl_->ip_adapter->save(folder, metadata);
+}
+
+AdapterSnapshot Adapter::snapshot() const {
+  const auto copy = [](const at::Tensor& tensor) {
+    return tensor.detach().to(
+        tensor.options().device(at::kCPU), /*non_blocking=*/false, /*copy=*/true);
+  };
+  AdapterSnapshot snapshot;
+  if (impl_->lora) {
+    snapshot.lora_ = impl_->lora->weights();
+    for (auto& [path, module] : snapshot.lora_->modules) {
+      module.a = copy(module.a);
+      module.b = copy(module.b);
+    }
+  }
+  if (impl_->ip_adapter) {
+    for (const auto& [name, tensor] : impl_->ip_adapter->parameters())
+      snapshot.ip_adapter_.push_back({name, copy(tensor)});
+    snapshot.ip_adapter_metadata_ = impl_->ip_adapter->file_metadata();
+  }
+  return snapshot;
+}
+
+void AdapterSnapshot::save(const std::filesystem::path& folder,
+                           const std::map<std::string, std::string>& metadata) const {
+  std::filesystem::create_directories(folder);
+  if (lora_) {
+    LoraWeights weights = *lora_;
+    weights.metadata = metadata;
+    write_lora(folder / kLoraFileName, weights);
+  }
+  if (ip_adapter_.empty()) return;
+  auto of_file = metadata;
+  for (const auto& [key, value] : ip_adapter_metadata_) of_file[key] = value;
+  write_parameters(folder / kIpAdapterFileName, ip_adapter_, of_file);
 }
 
 void Adapter::load(const std::filesystem::path& path) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "models/adapter_files.h"
 #include "models/ip_adapter.h"
 #include "models/lora.h"
+#include "models/lora_weights.h"
 #include "models/named_parameter.h"
 #include "models/unet.h"
 #include "runtime/config.h"
@@ -23,7 +25,22 @@ struct AdapterOptions {
   LoraOptions lora;
   IpAdapterOptions ip_adapter;
   void describe(config::Fields& fields);
+  /// Also refuses an adapter of no parts, which an Adapter itself may be.
   void validate() const;
+};
+
+/// What Adapter::save writes, copied to the host: training goes on while another thread writes it.
+class AdapterSnapshot {
+ public:
+  /// The same files as Adapter::save's.
+  void save(const std::filesystem::path& folder,
+            const std::map<std::string, std::string>& metadata) const;
+
+ private:
+  friend class Adapter;
+  std::optional<LoraWeights> lora_;
+  std::vector<NamedParameter> ip_adapter_;
+  std::map<std::string, std::string> ip_adapter_metadata_;
 };
 
 /// LoRA and IP-Adapter together, either of which may be absent. Installs itself into a UNet, which
@@ -52,7 +69,7 @@ class Adapter {
   /// Switch both parts on or off in the UNet (off: the base alone).
   void set_enabled(bool enabled);
 
-  /// Lora::begin_dropout and end_dropout; nothing without a LoRA.
+  /// Lora::begin_dropout and end_dropout; nothing without a LoRA, and for one that is frozen.
   void begin_dropout(uint64_t seed, std::vector<DropoutKey> keys);
   void end_dropout();
   /// Lora::merge and unmerge; nothing without a LoRA.
@@ -65,6 +82,8 @@ class Adapter {
   /// `metadata` is added to both files (hole kind and the like).
   void save(const std::filesystem::path& folder,
             const std::map<std::string, std::string>& metadata) const;
+  /// The weights as they are now, to be saved later.
+  AdapterSnapshot snapshot() const;
   /// Copy the weights of those files, or of others that locate_adapter finds, into this adapter's
   /// tensors. Modules, ranks, scales and shapes must be the same.
   void load(const std::filesystem::path& path);

@@ -144,14 +144,20 @@ void IpAdapter::set_enabled(bool enabled) {
     attention->set_ip_adapter_enabled(impl_->place, enabled);
 }
 
-void IpAdapter::save(const std::filesystem::path& folder,
-                     std::map<std::string, std::string> metadata) const {
+std::map<std::string, std::string> IpAdapter::file_metadata() const {
   const IpAdapterOptions& options = impl_->options;
+  std::map<std::string, std::string> metadata;
   metadata["format"] = "pt";
   metadata[kIpKindKey] = options.kind;
   metadata[kIpTokensKey] = std::to_string(options.tokens);
   metadata[kIpScaleKey] = number_text(options.scale);
   if (impl_->resampler) metadata[kIpHeadDimKey] = std::to_string(options.resampler.head_dim);
+  return metadata;
+}
+
+void IpAdapter::save(const std::filesystem::path& folder,
+                     std::map<std::string, std::string> metadata) const {
+  for (const auto& [key, value] : file_metadata()) metadata[key] = value;
   write_parameters(folder / kIpAdapterFileName, impl_->parameters, metadata);
 }
 

@@ -64,6 +64,8 @@ class IpAdapter {
   /// Off: the attentions compute what they compute without it.
   void set_enabled(bool enabled);
 
+  /// What the file says of itself beside its tensors: kind, tokens, scale.
+  std::map<std::string, std::string> file_metadata() const;
   /// `ip_adapter.safetensors` in `folder`, fp32, with `metadata`; reloaded and compared.
   void save(const std::filesystem::path& folder, std::map<std::string, std::string> metadata) const;
   /// Copy the weights of an IP-Adapter file into the tensors. Another kind, other sizes, missing

@@ -12,9 +12,11 @@
 //     void validate() const;  // what no single field can know; throws ConfigError
 //   };
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -74,9 +76,26 @@ class Fields {
     end_section();
   }
 
+  /// A YAML list of sections: `stages: [{...}, {...}]`. Absent, the list stays as it is.
+  template <class Section>
+  void sections(const char* key, std::vector<Section>& list) {
+    if (const auto count = begin_list(key)) list.assign(*count, Section());
+    for (Section& item : list) {
+      begin_item();
+      item.describe(*this);
+      end_item();
+    }
+    end_list();
+  }
+
  protected:
   virtual bool begin_section(const char* key) = 0;
   virtual void end_section() = 0;
+  /// How many items the document has; nothing when it does not name the key, and when writing.
+  virtual std::optional<size_t> begin_list(const char* key) = 0;
+  virtual void begin_item() = 0;
+  virtual void end_item() = 0;
+  virtual void end_list() = 0;
 };
 
 /// One YAML document with the overrides of `--set section.key=value` laid over it.

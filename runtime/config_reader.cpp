@@ -88,6 +88,10 @@ void check_known(const KnownKey& root,
     if (known == parent.children.end()) fail_unknown(root, parent, path, entry);
     check_known(root, *known, joined(path, entry.key), entry.value);
   }
+  // The items of a list of sections share their keys; those of other lists have none.
+  for (size_t i = 0; i < node.items.size(); ++i) {
+    check_known(root, parent, path + "[" + std::to_string(i) + "]", node.items[i]);
+  }
 }
 
 std::string text_of(int64_t value) {
@@ -224,11 +228,51 @@ class Reader final : public Fields {
     sections_.pop_back();
   }
 
+  std::optional<size_t> begin_list(const char* key) override {
+    const Node* node = find(key);
+    if (node != nullptr && node->kind != Node::Kind::kList) {
+      fail_at(*node, path(key), "expected a list of sections (write [] for none)");
+    }
+    if (node != nullptr && node->items.size() > kMostSections) {
+      fail_at(*node, path(key), "expected at most " + std::to_string(kMostSections) + " items");
+    }
+    lists_.push_back({node, &known_child(*sections_.back().known, key), path(key)});
+    return node == nullptr ? std::nullopt : std::optional<size_t>(node->items.size());
+  }
+
+  void begin_item() override {
+    List& list = lists_.back();
+    const std::string item_path = list.path + "[" + std::to_string(list.next) + "]";
+    const Node* item = list.node == nullptr ? nullptr : &list.node->items[list.next];
+    if (item != nullptr && item->kind != Node::Kind::kMap) {
+      fail_at(*item, item_path, "expected a section of keys");
+    }
+    ++list.next;
+    sections_.push_back({item, list.known, item_path});
+  }
+
+  void end_item() override {
+    sections_.pop_back();
+  }
+
+  void end_list() override {
+    lists_.pop_back();
+  }
+
  private:
+  static constexpr size_t kMostSections = 256;
+
   struct Section {
     const Node* node;  // nullptr: the document does not have it
     KnownKey* known;
     std::string path;
+  };
+
+  struct List {
+    const Node* node;
+    KnownKey* known;  // of every item
+    std::string path;
+    size_t next = 0;
   };
 
   std::string path(const char* key) const {
@@ -314,6 +358,7 @@ class Reader final : public Fields {
   // Children are appended only below the last section, so no pointer of the ones around it moves.
   KnownKey known_;
   std::vector<Section> sections_;
+  std::vector<List> lists_;
 };
 
 }  // namespace

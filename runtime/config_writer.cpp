@@ -66,6 +66,29 @@ class Writer final : public Fields {
     if (yaml_.size() == sections_.back().begin) yaml_.insert(yaml_.size() - 1, " {}");
     sections_.pop_back();
   }
+  std::optional<size_t> begin_list(const char* key) override {
+    begin_section(key);
+    lists_.push_back(0);
+    return std::nullopt;
+  }
+  void begin_item() override {
+    sections_.push_back(
+        {sections_.back().path + "[" + std::to_string(lists_.back()++) + "]", yaml_.size()});
+  }
+  void end_item() override {
+    // The dash stands two places before the item's keys.
+    const size_t begin = sections_.back().begin;
+    sections_.pop_back();
+    yaml_[begin + indent().size()] = '-';
+  }
+  void end_list() override {
+    if (lists_.back() == 0) {
+      yaml_.insert(yaml_.size() - 1, " []");
+      pairs_.emplace_back(sections_.back().path, "[]");
+    }
+    lists_.pop_back();
+    sections_.pop_back();
+  }
 
  private:
   struct Section {
@@ -103,6 +126,7 @@ class Writer final : public Fields {
   std::string yaml_;
   std::vector<std::pair<std::string, std::string>> pairs_;
   std::vector<Section> sections_;
+  std::vector<size_t> lists_;  // items written so far
 };
 
 std::unique_ptr<Fields> make_writer() {

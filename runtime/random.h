@@ -29,6 +29,7 @@ enum class Purpose : uint32_t {
   kVariant = 15,
   kCorruption = 16,
   kBucket = 17,
+  kValidationLoss = 32,
 };
 
 /// The ten-round Philox4x32 block function.

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <set>
 #include <sstream>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
@@ -12,6 +14,7 @@
 #include "models/safetensors.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "trainer/setting_differences.h"
 
 namespace limewash::trainer {
 
@@ -19,30 +22,66 @@ namespace {
 
 constexpr int kFormatVersion = 1;
 constexpr const char* kStatePrefix = "step-";
+constexpr const char* kPartialSuffix = ".partial";
 
-/// The first line in which two texts differ, for a message.
-std::string first_difference(const std::string& ours, const std::string& theirs) {
-  std::istringstream our_lines(ours), their_lines(theirs);
-  std::string our_line, their_line;
-  while (true) {
-    const bool our_end = !std::getline(our_lines, our_line),
-               their_end = !std::getline(their_lines, their_line);
-    if (our_end) our_line.clear();
-    if (their_end) their_line.clear();
-    if (our_line != their_line)
-      return "'" + their_line + "' in the checkpoint, '" + our_line + "' now";
-    if (our_end && their_end) return "nothing that can be shown";
-  }
+constexpr const char* kExtraPrefix = "extra.";
+constexpr uint64_t kLargestConfig = uint64_t{4} << 20;
+
+/// The first tensors that only one of two layouts has, and how many there are.
+std::string layout_difference(const std::string& then, const std::string& now) {
+  constexpr size_t kShown = 3;
+  const auto lines_of = [](const std::string& text) {
+    std::set<std::string> lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) lines.insert(line);
+    return lines;
+  };
+  const auto theirs = lines_of(then), ours = lines_of(now);
+  std::string text;
+  size_t count = 0;
+  const auto add = [&](const std::string& line, const char* where) {
+    if (++count <= kShown) text += (text.empty() ? "" : ", ") + line + " " + where;
+  };
+  for (const auto& line : theirs)
+    if (!ours.contains(line)) add(line, "in the checkpoint only");
+  for (const auto& line : ours)
+    if (!theirs.contains(line)) add(line, "now only");
+  if (count == 0) return "the trained tensors stand in another order";
+  return text + (count > kShown ? " and " + std::to_string(count - kShown) + " more" : "");
 }
 
-void require_same(const std::filesystem::path& path,
-                  const char* what,
-                  const std::string& expected,
-                  const std::string& found) {
-  if (expected == found) return;
+/// The differences that make it another run.
+std::vector<SettingDifference> shaping_differences(const RunIdentity& found,
+                                                   const RunIdentity& expected,
+                                                   const std::string& name) {
+  const auto now = settings_of(expected.configuration, "the configuration");
+  auto differences = setting_differences(
+      settings_of(found.configuration, name), now, settings_of(expected.defaults, "the defaults"));
+  // Where the learning rate never falls, a run does not know how long it is to be.
+  const auto schedule = now.find("optimizer.schedule");
+  const bool endless = schedule != now.end() && schedule->second == "constant";
+  std::erase_if(differences, [&](const SettingDifference& difference) {
+    return endless && difference.key == "training.steps";
+  });
+  return differences;
+}
+
+void require_same_run(const std::filesystem::path& path,
+                      const RunIdentity& found,
+                      const RunIdentity& expected) {
+  std::string text =
+      differences_text(shaping_differences(found, expected, (path / "state.json").string()));
+  const auto add = [&](const std::string& more) { text += (text.empty() ? "" : "; ") + more; };
+  if (found.dataset != expected.dataset)
+    add("training set: fingerprint " + found.dataset + " in the checkpoint, " + expected.dataset +
+        " now");
+  if (found.base != expected.base)
+    add("base model: fingerprint " + found.base + " in the checkpoint, " + expected.base + " now");
+  if (found.layout != expected.layout && text.empty())
+    add("trained weights: " + layout_difference(found.layout, expected.layout));
+  if (text.empty()) return;
   throw ConfigError(
-      path.string() + ": the checkpoint belongs to another " + what + ": " +
-      first_difference(expected, found) +
+      path.string() + ": the checkpoint belongs to another run: " + text +
       ". Go on with the old configuration, or start anew with --overwrite or another run.name");
 }
 
@@ -54,6 +93,35 @@ at::Tensor take(models::TensorMap& tensors,
   return found->second.clone();  // out of the file's mapping
 }
 
+void write_files(const std::filesystem::path& folder,
+                 const TrainingState& state,
+                 const std::string& config_yaml,
+                 const std::function<void(const std::filesystem::path&)>& write_adapter) {
+  models::TensorMap tensors{
+      {"values", state.values}, {"exp_avg", state.exp_avg}, {"exp_avg_sq", state.exp_avg_sq}};
+  if (state.ema.defined()) tensors["ema"] = state.ema;
+  for (const auto& [name, tensor] : state.extra) tensors[kExtraPrefix + name] = tensor;
+  models::write_safetensors(folder / "training_state.safetensors", tensors);
+  write_adapter(folder);
+  write_file_atomically(folder / "config.yaml", config_yaml);
+  const nlohmann::json document = {
+      {"format", kFormatVersion},
+      {"step", state.step},
+      {"stage", state.stage},
+      {"updates", state.updates},
+      {"skipped_in_a_row", state.skipped_in_a_row},
+      {"seconds", state.seconds},
+      {"recent_losses", state.recent_losses},
+      {"loss_spikes", state.loss_spikes},
+      {"identity",
+       {{"dataset", state.identity.dataset},
+        {"base", state.identity.base},
+        {"layout", state.identity.layout},
+        {"configuration", state.identity.configuration}}},
+  };
+  write_file_atomically(folder / "state.json", document.dump(1) + "\n");
+}
+
 std::optional<int64_t> step_of(const std::string& name) {
   if (!name.starts_with(kStatePrefix)) return std::nullopt;
   int64_t step = 0;
@@ -61,6 +129,20 @@ std::optional<int64_t> step_of(const std::string& name) {
   const auto result = std::from_chars(begin, name.data() + name.size(), step);
   if (result.ec != std::errc() || result.ptr != name.data() + name.size()) return std::nullopt;
   return step;
+}
+
+/// What killed writers left: folders without DONE.
+std::vector<std::filesystem::path> unfinished_folders(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  if (!std::filesystem::is_directory(folder)) return found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::string name = entry.path().filename().string();
+    const bool partial = name.ends_with(kPartialSuffix);
+    if (partial) name.resize(name.size() - std::string(kPartialSuffix).size());
+    if (step_of(name) && (partial || !std::filesystem::exists(entry.path() / "DONE")))
+      found.push_back(entry.path());
+  }
+  return found;
 }
 
 }  // namespace
@@ -79,35 +161,24 @@ void write_checkpoint(const std::filesystem::path& folder,
   if (std::filesystem::exists(final_path / "DONE"))
     return;  // the same step of the same run: the same bytes
   auto temporary_name = final_path.filename();
-  temporary_name += ".partial";
+  temporary_name += kPartialSuffix;
   const auto temporary = folder / temporary_name;
   std::error_code error;
   std::filesystem::remove_all(temporary, error);
   std::filesystem::remove_all(final_path, error);
   std::filesystem::create_directories(temporary, error);
   if (error) throw InputError(temporary.string() + ": can't create: " + error.message());
-
-  models::TensorMap tensors{
-      {"values", state.values}, {"exp_avg", state.exp_avg}, {"exp_avg_sq", state.exp_avg_sq}};
-  if (state.ema.defined()) tensors["ema"] = state.ema;
-  models::write_safetensors(temporary / "training_state.safetensors", tensors);
-  write_adapter(temporary);
-  write_file_atomically(temporary / "config.yaml", config_yaml);
-  const nlohmann::json document = {
-      {"format", kFormatVersion},
-      {"step", state.step},
-      {"updates", state.updates},
-      {"skipped_in_a_row", state.skipped_in_a_row},
-      {"seconds", state.seconds},
-      {"identity",
-       {{"dataset", state.identity.dataset},
-        {"base", state.identity.base},
-        {"layout", state.identity.layout},
-        {"configuration", state.identity.configuration}}},
-  };
-  write_file_atomically(temporary / "state.json", document.dump(1) + "\n");
-  publish(temporary, final_path);
-  write_file_atomically(final_path / "DONE", std::to_string(state.step) + "\n");
+  try {
+    write_files(temporary, state, config_yaml, write_adapter);
+    publish(temporary, final_path);
+    write_file_atomically(final_path / "DONE", std::to_string(state.step) + "\n");
+  } catch (...) {
+    // On a full disk the next attempt needs the room.
+    std::filesystem::remove_all(temporary, error);
+    if (!std::filesystem::exists(final_path / "DONE", error))
+      std::filesystem::remove_all(final_path, error);
+    throw;
+  }
 }
 
 std::vector<int64_t> complete_checkpoints(const std::filesystem::path& folder) {
@@ -135,6 +206,9 @@ TrainingState read_checkpoint(const std::filesystem::path& folder,
                        std::to_string(kFormatVersion));
     }
     state.step = document.at("step").get<int64_t>();
+    state.stage = document.value("stage", int64_t{0});
+    state.recent_losses = document.value("recent_losses", std::vector<double>());
+    state.loss_spikes = document.value("loss_spikes", int64_t{0});
     state.updates = document.at("updates").get<int64_t>();
     state.skipped_in_a_row = document.at("skipped_in_a_row").get<int64_t>();
     state.seconds = document.at("seconds").get<double>();
@@ -146,10 +220,7 @@ TrainingState read_checkpoint(const std::filesystem::path& folder,
   } catch (const nlohmann::json::exception& error) {
     throw InputError(state_path.string() + ": " + error.what());
   }
-  require_same(path, "configuration", expected.configuration, state.identity.configuration);
-  require_same(path, "training set", expected.dataset, state.identity.dataset);
-  require_same(path, "base model", expected.base, state.identity.base);
-  require_same(path, "adapter", expected.layout, state.identity.layout);
+  require_same_run(path, state.identity, expected);
 
   const auto tensors_path = path / "training_state.safetensors";
   auto file = models::read_safetensors(tensors_path);
@@ -157,7 +228,31 @@ TrainingState read_checkpoint(const std::filesystem::path& folder,
   state.exp_avg = take(file.tensors, "exp_avg", tensors_path);
   state.exp_avg_sq = take(file.tensors, "exp_avg_sq", tensors_path);
   if (file.tensors.contains("ema")) state.ema = take(file.tensors, "ema", tensors_path);
+  for (const auto& [name, tensor] : file.tensors) {
+    const std::string prefix = kExtraPrefix;
+    if (name.starts_with(prefix)) state.extra[name.substr(prefix.size())] = tensor.clone();
+  }
   return state;
+}
+
+std::string setting_changes(const std::filesystem::path& folder,
+                            int64_t step,
+                            const std::string& config_yaml) {
+  const auto path = checkpoint_path(folder, step) / "config.yaml";
+  try {
+    auto differences =
+        setting_differences(settings_of(read_file(path, kLargestConfig), path.string()),
+                            settings_of(config_yaml, "the configuration"));
+    // Another version's keys say nothing of what was chosen.
+    std::erase_if(differences, [](const SettingDifference& difference) {
+      return !difference.then || !difference.now;
+    });
+    return differences_text(differences);
+  } catch (const ConfigError&) {
+    return "";
+  } catch (const InputError&) {
+    return "";
+  }
 }
 
 void prune_checkpoints(const std::filesystem::path& folder,
@@ -173,6 +268,10 @@ void prune_checkpoints(const std::filesystem::path& folder,
     std::filesystem::remove(path / "DONE", error);  // first: a half-deleted folder must not count
     std::filesystem::remove_all(path, error);
     if (error) spdlog::warn("{}: can't delete: {}", path.string(), error.message());
+  }
+  for (const auto& path : unfinished_folders(folder)) {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
   }
 }
 

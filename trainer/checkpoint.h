@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,17 +19,26 @@ namespace limewash::trainer {
 struct RunIdentity {
   std::string dataset;        ///< fingerprint of the training set
   std::string base;           ///< fingerprint of the base model
-  std::string layout;         ///< FlatParameters::layout
+  std::string layout;         ///< what each stage trains, by layout_of
   std::string configuration;  ///< the resolved sections that shape the trajectory, as YAML
+  /// Those sections with every key at its default: what a checkpoint of an older version meant by
+  /// a key that it does not have. Not written.
+  std::string defaults = {};
 };
 
 struct TrainingState {
-  int64_t step = 0;              ///< optimizer steps done
-  int64_t updates = 0;           ///< of which changed the weights
-  int64_t skipped_in_a_row = 0;  ///< steps skipped for a gradient that was not finite
-  double seconds = 0;            ///< time spent training in all attempts
+  int64_t step = 0;                   ///< optimizer steps done
+  int64_t stage = 0;                  ///< place of the stage whose state this is
+  int64_t updates = 0;                ///< of which changed the weights
+  int64_t skipped_in_a_row = 0;       ///< steps skipped for a gradient that was not finite
+  double seconds = 0;                 ///< time spent training in all attempts
+  std::vector<double> recent_losses;  ///< of the spike guard
+  int64_t loss_spikes = 0;
   at::Tensor values, exp_avg, exp_avg_sq, ema;  ///< flat, [P]; ema may be undefined
   RunIdentity identity;
+  /// Further tensors under names of their own: "settled.NAME" is a weight that an earlier stage
+  /// trained.
+  std::map<std::string, at::Tensor> extra;
 };
 
 /// `folder`/step-NNNNNN.
@@ -44,13 +54,21 @@ void write_checkpoint(const std::filesystem::path& folder,
 /// Steps of the complete checkpoints, ascending.
 std::vector<int64_t> complete_checkpoints(const std::filesystem::path& folder);
 
-/// Read one. Throws InputError naming the file when it is damaged, or ConfigError naming what
-/// differs when `expected` is another run's identity.
+/// Read one. Throws InputError naming the file when it is damaged, or ConfigError naming everything
+/// that differs when `expected` is another run's identity. More steps at a constant learning rate
+/// are the same run.
 TrainingState read_checkpoint(const std::filesystem::path& folder,
                               int64_t step,
                               const RunIdentity& expected);
 
-/// Delete all but the newest `keep_last` and `best`, and whatever a killed writer left.
+/// The settings in which the checkpoint's configuration differs from `config_yaml`, as a text; ""
+/// when there are none, or none that can be read.
+std::string setting_changes(const std::filesystem::path& folder,
+                            int64_t step,
+                            const std::string& config_yaml);
+
+/// Delete all but the newest `keep_last` and `best`, and whatever a killed writer left. Nobody else
+/// may be writing there.
 void prune_checkpoints(const std::filesystem::path& folder,
                        int64_t keep_last,
                        std::optional<int64_t> best);

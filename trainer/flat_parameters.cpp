@@ -54,9 +54,9 @@ int64_t FlatParameters::size() const {
   return size_;
 }
 
-std::string FlatParameters::layout() const {
+std::string layout_of(const std::vector<models::NamedParameter>& parameters) {
   std::ostringstream text;
-  for (const auto& parameter : parameters_) {
+  for (const auto& parameter : parameters) {
     text << parameter.name << ':' << parameter.tensor.sizes() << '\n';
   }
   return text.str();

@@ -30,13 +30,14 @@ class FlatParameters {
   /// Set gradients and tail to zero.
   void zero();
   int64_t size() const;
-  /// "name:shape" of each tensor in buffer order: what a checkpoint compares.
-  std::string layout() const;
 
  private:
   std::vector<models::NamedParameter> parameters_;
   at::Tensor values_, reduced_;
   int64_t size_ = 0;
 };
+
+/// "name:shape" of each tensor in order: what a checkpoint compares.
+std::string layout_of(const std::vector<models::NamedParameter>& parameters);
 
 }  // namespace limewash::trainer

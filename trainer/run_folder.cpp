@@ -11,7 +11,6 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "eval/figures.h"
-#include "runtime/config_tree.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "tracking/journal.h"
@@ -19,6 +18,7 @@
 #include "tracking/shipping_state.h"
 #include "trainer/checkpoint.h"
 #include "trainer/run_files.h"
+#include "trainer/setting_differences.h"
 
 namespace limewash::trainer {
 namespace {
@@ -58,30 +58,6 @@ int64_t last_change(const fs::path& folder) {
   return modified_ms(folder);
 }
 
-void flatten(const config::Node& node,
-             const std::string& key,
-             std::map<std::string, std::string>& out) {
-  switch (node.kind) {
-    case config::Node::Kind::kNull:
-      out[key] = "null";
-      return;
-    case config::Node::Kind::kScalar:
-      out[key] = node.text;
-      return;
-    case config::Node::Kind::kList: {
-      std::string text;
-      for (const config::Node& item : node.items)
-        text += (text.empty() ? "" : ", ") + config::shown(item);
-      out[key] = "[" + text + "]";
-      return;
-    }
-    case config::Node::Kind::kMap:
-      if (node.entries.empty() && !key.empty()) out[key] = "{}";
-      for (const config::Entry& entry : node.entries)
-        flatten(entry.value, key.empty() ? entry.key : key + "." + entry.key, out);
-  }
-}
-
 /// The configuration that the run resolved; empty when there is none that can be read. Any
 /// version's keys are taken as they are: it is shown, not used.
 std::map<std::string, std::string> read_settings(const fs::path& folder) {
@@ -89,7 +65,7 @@ std::map<std::string, std::string> read_settings(const fs::path& folder) {
   const auto path = folder / "config.yaml";
   if (!is_there(path)) return settings;
   try {
-    flatten(config::parse_tree(read_file(path, uint64_t{4} << 20), path.string()), "", settings);
+    settings = settings_of(read_file(path, uint64_t{4} << 20), path.string());
   } catch (const ConfigError&) {
     settings.clear();
   } catch (const InputError&) {

@@ -12,6 +12,7 @@
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "trainer/run_folder.h"
+#include "trainer/validation_loss.h"
 
 namespace limewash::trainer {
 
@@ -48,6 +49,19 @@ std::vector<json> read_evaluations(const std::filesystem::path& run_folder) {
   return evaluations;
 }
 
+/// [{step, loss, t000_100, ...}], or null where none was measured.
+json validation_losses(const std::filesystem::path& run_folder) {
+  const auto table = read_validation_losses(run_folder / "validation_losses.csv");
+  if (table.rows.empty()) return nullptr;
+  json rows = json::array();
+  for (const auto& row : table.rows) {
+    json one = {{"step", row.step}, {"loss", row.loss}};
+    for (size_t bin = 0; bin < row.bins.size(); ++bin) one[table.bins[bin]] = row.bins[bin];
+    rows.push_back(std::move(one));
+  }
+  return rows;
+}
+
 const json* best_of(const std::vector<json>& evaluations) {
   const auto best = eval::choose_best(evaluations);
   return best ? &evaluations[best->index] : nullptr;
@@ -76,6 +90,8 @@ void write_run_summary(const std::filesystem::path& run_folder,
       {"final_loss", summary.final_loss ? json(*summary.final_loss) : json(nullptr)},
       {"data_share", summary.data_share ? json(*summary.data_share) : json(nullptr)},
       {"bad_samples", summary.bad_samples},
+      {"loss_spikes", summary.loss_spikes},
+      {"validation_losses", validation_losses(run_folder)},
       {"checkpoint", summary.checkpoint.empty() ? json(nullptr) : json(summary.checkpoint)},
       {"evaluations", evaluations},
       {"controls", nullptr},

@@ -19,6 +19,7 @@ struct RunSummary {
   std::optional<double> final_loss;
   std::optional<double> data_share;  ///< of this attempt's time: what rank 0 waited for data
   int64_t bad_samples = 0;           ///< skipped in this attempt, on any rank
+  int64_t loss_spikes = 0;           ///< steps whose loss stood out, in all attempts
   std::string checkpoint;            ///< relative to the run folder; "" when there is none
 };
 

@@ -2,16 +2,12 @@
 
 #include <chrono>
 #include <cmath>
-#include <set>
-#include <sstream>
 
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
 #include "runtime/error.h"
-#include "runtime/files.h"
 #include "runtime/stop_signal.h"
-#include "trainer/run_summary.h"
 
 namespace limewash::trainer {
 
@@ -34,31 +30,37 @@ std::vector<models::DropoutKey> dropout_keys(const std::vector<StreamSample>& sa
   return keys;
 }
 
-}  // namespace
-
-std::vector<models::NamedParameter> trained_parameters(models::Adapter& adapter,
-                                                       const std::string& stage) {
-  std::vector<models::NamedParameter> parameters;
-  const auto append = [&](std::vector<models::NamedParameter> more, bool trained) {
-    for (auto& parameter : more) {
-      parameter.tensor.set_requires_grad(trained);
-      if (trained) parameters.push_back(std::move(parameter));
-    }
-  };
-  append(adapter.lora_parameters(), stage != "ip_adapter");
-  append(adapter.ip_adapter_parameters(), stage != "lora");
-  if (parameters.empty()) {
-    throw ConfigError("training.stage = " + stage +
-                      ": nothing to train; see adapter.lora.rank and adapter.ip_adapter.kind");
+std::vector<int64_t> sizes_of(const std::vector<TrainedPart>& parts) {
+  std::vector<int64_t> sizes;
+  for (const auto& part : parts) {
+    sizes.push_back(0);
+    for (const auto& parameter : part.parameters) sizes.back() += parameter.tensor.numel();
   }
-  return parameters;
+  return sizes;
 }
+
+/// What all stages train.
+std::string layout_of_stages(const std::vector<Stage>& stages,
+                             models::Adapter& adapter,
+                             const models::UNet2DConditionModel& unet) {
+  std::string text;
+  for (const auto& stage : stages) {
+    if (stages.size() > 1) text += "stage " + stage.name + "\n";
+    text += layout_of(all_parameters(parts_of(adapter, unet, stage.name)));
+  }
+  return text;
+}
+
+}  // namespace
 
 Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
     : options_(options),
       parts_(std::move(parts)),
-      parameters_(trained_parameters(parts_.adapter, options.training.stage), kTailSize),
-      optimizer_(options.optimizer, parameters_.values()),
+      stages_(stages_of(options.training, options.optimizer)),
+      trained_(trained_parts(parts_.adapter, parts_.base.unet, stages_.front().name)),
+      parameters_(all_parameters(trained_), kTailSize),
+      optimizer_(options.optimizer, parameters_.values(), sizes_of(trained_)),
+      guard_(options.optimizer.spike_guard),
       source_(
           {parts_.dataset,
            parts_.cache,
@@ -76,8 +78,9 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
       text_(models::encode_empty_prompt(parts_.base)),
       identity_{parts_.dataset.fingerprint(),
                 parts_.base.fingerprint,
-                parameters_.layout(),
-                parts_.identity_yaml} {
+                layout_of_stages(stages_, parts_.adapter, parts_.base.unet),
+                parts_.identity_yaml,
+                parts_.default_identity_yaml} {
   parts_.base.unet->set_gradient_checkpointing(options.training.gradient_checkpointing);
   const auto micro_batches = options.training.global_batch / options.training.micro_batch;
   if (micro_batches % parts_.communicator.size() != 0) {
@@ -90,50 +93,78 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
 
 Trainer::~Trainer() = default;
 
-int64_t Trainer::resume() {
-  const auto folder = parts_.run_folder / "checkpoints";
-  const auto steps = complete_checkpoints(folder);
-  if (steps.empty()) return 0;
-  const auto state = read_checkpoint(folder, steps.back(), identity_);
-  torch::NoGradGuard no_grad;
-  parameters_.values().copy_(state.values);
-  optimizer_.exp_avg.copy_(state.exp_avg);
-  optimizer_.exp_avg_sq.copy_(state.exp_avg_sq);
-  if (optimizer_.ema.defined() && state.ema.defined()) optimizer_.ema.copy_(state.ema);
-  optimizer_.updates = state.updates;
-  skipped_in_a_row_ = state.skipped_in_a_row;
-  seconds_ = state.seconds;
-  step_ = state.step;
-  if (is_writer()) spdlog::info("going on from {}", checkpoint_path(folder, step_).string());
-  return step_;
-}
-
 TrainStatus Trainer::train() {
   if (is_writer()) loss_log_ = std::make_unique<LossLog>(parts_.run_folder / "losses.csv", step_);
+  if (is_writer() && parts_.validation != nullptr) {
+    validation_log_ = std::make_unique<ValidationLog>(
+        parts_.run_folder / "validation_losses.csv", parts_.validation->names(), step_);
+  }
   source_.seek(step_);
-  const bool whole = evaluate_if_due();
+  const bool whole = validate_if_due() && evaluate_if_due();
   progress_ =
       std::make_unique<Progress>("training", options_.training.steps, "steps", is_writer(), step_);
   while (whole && step_ < last_step() && !stop_agreed_) {
+    begin_stage_if_due();
     train_step();
     save_if_due();
-    if (!evaluate_if_due()) stop_agreed_ = true;
+    if (!validate_if_due() || !evaluate_if_due()) stop_agreed_ = true;
   }
   progress_->finish();
   save();
+  checkpoints_.wait();
 
   const bool finished = step_ >= options_.training.steps && !stop_agreed_;
   const auto status = finished ? TrainStatus::kFinished : TrainStatus::kStopped;
   if (is_writer()) {
-    with_averaged_weights([&] { export_adapter(parts_.run_folder / "adapter"); });
+    with_averaged_weights(
+        [&] { export_weights(parts_.run_folder / "adapter", parts_.run_folder / "unet"); });
   }
   write_summary(status, finished);
   parts_.communicator.barrier();
   return status;
 }
 
+void Trainer::begin_stage(size_t place) {
+  const Stage& stage = stages_[place];
+  const int64_t tail = parameters_.tail().numel();
+  trained_ = trained_parts(parts_.adapter, parts_.base.unet, stage.name);
+  parameters_ = FlatParameters(all_parameters(trained_), tail);
+  optimizer_ = AdamW(stage.optimizer, parameters_.values(), sizes_of(trained_));
+  stage_ = place;
+}
+
+void Trainer::begin_stage_if_due() {
+  const size_t place = stage_after(stages_, step_);
+  if (place == stage_) return;
+  if (optimizer_.ema.defined()) {
+    torch::NoGradGuard no_grad;
+    parameters_.values().copy_(optimizer_.averaged());
+  }
+  begin_stage(place);
+  if (is_writer())
+    spdlog::info(
+        "step {}: stage {} of {}, {}", step_, place + 1, stages_.size(), stages_[place].name);
+}
+
+double Trainer::update(const std::vector<double>& learning_rates) {
+  const double loss = total_loss();
+  const auto verdict = guard_.judge(loss);
+  if (verdict.spike && is_writer()) {
+    spdlog::warn(
+        "step {}: the loss {:.4g} stands out from the median {:.4g} by {:.1f} deviations{}",
+        step_ + 1,
+        loss,
+        verdict.median,
+        (loss - verdict.median) / verdict.deviation,
+        verdict.skip ? "; skipped" : "");
+  }
+  if (verdict.skip) return parameters_.gradients().norm().item<double>();
+  return optimizer_.step(parameters_.gradients(), learning_rates).item<double>();
+}
+
 void Trainer::train_step() {
   const auto begin = std::chrono::steady_clock::now();
+  checkpoints_.check();
   // 1. The global batch: the same on every rank.
   const auto samples = source_.global_batch(step_);
   const auto scale = objective_.scale(source_, samples, step_);
@@ -151,8 +182,8 @@ void Trainer::train_step() {
   stop_agreed_ = parameters_.tail()[kStop].item<float>() > 0;
 
   // 4. Update. A gradient that is not finite is so on every rank: all of them skip.
-  const double learning_rate = learning_rate_at(options_.optimizer, step_, options_.training.steps);
-  const double norm = optimizer_.step(parameters_.gradients(), learning_rate);
+  const auto rates = learning_rates(stages_[stage_], trained_, step_);
+  const double norm = update(rates);
   skipped_in_a_row_ = std::isfinite(norm) ? 0 : skipped_in_a_row_ + 1;
   refuse_endless_skips(samples);
   ++step_;
@@ -162,7 +193,7 @@ void Trainer::train_step() {
   seconds_this_attempt_ += seconds;
 
   // 5. Everything that follows is bookkeeping.
-  record_step(norm, learning_rate);
+  record_step(norm, rates.front());
 }
 
 void Trainer::forward_backward(const LossScale& scale) {
@@ -180,6 +211,10 @@ void Trainer::forward_backward(const LossScale& scale) {
   parameters_.tail()[kTotal].add_(terms.total.detach());
   parameters_.tail()[kNoise].add_(terms.noise);
   parameters_.tail()[kColor].add_(terms.color);
+}
+
+double Trainer::total_loss() const {
+  return parameters_.tail()[kTotal].item<float>();
 }
 
 void Trainer::refuse_endless_skips(const std::vector<StreamSample>& samples) const {
@@ -213,146 +248,6 @@ void Trainer::record_step(double gradient_norm, double learning_rate) {
   progress_->advance(1, note);
 }
 
-void Trainer::save_if_due() {
-  const auto every = options_.checkpoint.every;
-  if (every > 0 && step_ % every == 0) save();
-}
-
-void Trainer::save() {
-  if (!is_writer()) return;
-  loss_log_->sync();
-  // What the checkpoint is past will not be computed again: it must be on disk first.
-  if (parts_.recorder != nullptr) parts_.recorder->flush();
-  const auto folder = parts_.run_folder / "checkpoints";
-  TrainingState state{step_,
-                      optimizer_.updates,
-                      skipped_in_a_row_,
-                      seconds_,
-                      parameters_.values(),
-                      optimizer_.exp_avg,
-                      optimizer_.exp_avg_sq,
-                      optimizer_.ema,
-                      identity_};
-  write_checkpoint(folder, state, parts_.config_yaml, [&](const std::filesystem::path& target) {
-    with_averaged_weights([&] { parts_.adapter.save(target, parts_.adapter_metadata); });
-  });
-  const auto best =
-      options_.checkpoint.keep_best ? best_evaluated_step(parts_.run_folder) : std::nullopt;
-  prune_checkpoints(folder, options_.checkpoint.keep_last, best);
-}
-
-bool Trainer::evaluate_if_due() {
-  if (parts_.evaluator == nullptr || options_.evaluate_every <= 0) return true;
-  const bool due = step_ % options_.evaluate_every == 0 || step_ == options_.training.steps;
-  if (!due) return true;
-  // A resumed run may have this evaluation already; rank 0 knows.
-  std::string there =
-      is_writer() && std::filesystem::exists(evaluation_folder(step_) / "metrics.json") ? "yes"
-                                                                                        : "no";
-  parts_.communicator.broadcast(there, 0);
-  return there == "yes" || evaluate();
-}
-
-bool Trainer::evaluate() {
-  std::optional<eval::EvaluationResult> result;
-  const bool base_alone = step_ == 0;
-  parts_.adapter.set_enabled(!base_alone);
-  with_averaged_weights([&] {
-    result = parts_.evaluator->evaluate(
-        step_, base_alone ? nullptr : &parts_.adapter, evaluation_folder(step_));
-  });
-  parts_.adapter.set_enabled(true);
-  if (!result) return false;
-  if (!is_writer()) return true;
-  if (parts_.recorder != nullptr) {
-    for (const auto& [name, value] : result->metrics.values) {
-      if (value) parts_.recorder->metric("evaluation/" + name, *value, step_);
-    }
-    const auto folder = std::filesystem::relative(evaluation_folder(step_), parts_.run_folder);
-    parts_.recorder->step_image("grid", folder / "grid.png", step_);
-    parts_.recorder->artifact(folder / "grid.png", folder.string());
-    parts_.recorder->artifact(folder / "metrics.json", folder.string());
-  }
-  const auto headline = result->metrics.get("delta_e_2000");
-  const auto exact = result->metrics.get("delta_e_2000_exact");
-  spdlog::info("step {}: delta_e_2000 {:.2f}, delta_e_2000_exact {:.2f} (medians of {})",
-               step_,
-               headline.value_or(NAN),
-               exact.value_or(NAN),
-               result->paintings);
-  if (best_evaluated_step(parts_.run_folder) == step_ && step_ > 0) save();
-  return true;
-}
-
-void Trainer::write_summary(TrainStatus status, bool with_controls) {
-  std::optional<eval::Controls> controls;
-  if (with_controls && parts_.evaluator != nullptr) {
-    with_averaged_weights([&] { controls = parts_.evaluator->controls(parts_.adapter); });
-  }
-  const auto skipped = skipped_samples();
-  if (!is_writer()) return;
-  RunSummary summary;
-  summary.bad_samples = static_cast<int64_t>(skipped.size());
-  if (seconds_this_attempt_ > 0) {
-    summary.data_share = source_.waited_seconds() / seconds_this_attempt_;
-    spdlog::info("waited {:.2f} s for data: {:.2f} % of the training time",
-                 source_.waited_seconds(),
-                 100 * *summary.data_share);
-  }
-  if (!skipped.empty()) spdlog::warn("{} bad samples were skipped", skipped.size());
-  if (parts_.recorder != nullptr && steps_this_attempt_ > 0) {
-    parts_.recorder->metric("data_share", summary.data_share.value_or(0), step_);
-    parts_.recorder->metric("bad_samples", static_cast<double>(skipped.size()), step_);
-  }
-  summary.status = status == TrainStatus::kFinished ? "finished" : "stopped";
-  summary.steps = step_;
-  summary.samples = step_ * options_.training.global_batch;
-  summary.seconds = seconds_;
-  summary.samples_per_second =
-      seconds_this_attempt_ > 0
-          ? static_cast<double>(steps_this_attempt_ * options_.training.global_batch) /
-                seconds_this_attempt_
-          : 0;
-  summary.trainers = parts_.communicator.size();
-  if (step_ > 0) {
-    const auto losses = read_losses(parts_.run_folder / "losses.csv");
-    if (!losses.empty()) summary.final_loss = losses.back().loss;
-    summary.checkpoint = checkpoint_path(std::filesystem::path("checkpoints"), step_).string();
-  }
-  write_run_summary(parts_.run_folder, summary, controls);
-  write_run_report(parts_.run_folder);
-}
-
-std::vector<std::string> Trainer::skipped_samples() {
-  std::string own;
-  for (const auto& id : source_.skipped()) own += id + "\n";
-  std::set<std::string> all;
-  for (const auto& text : parts_.communicator.all_gather(own)) {
-    std::istringstream lines(text);
-    for (std::string id; std::getline(lines, id);) all.insert(id);
-  }
-  return {all.begin(), all.end()};
-}
-
-void Trainer::export_adapter(const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
-  parts_.adapter.save(folder, parts_.adapter_metadata);
-}
-
-void Trainer::with_averaged_weights(const std::function<void()>& body) {
-  if (!optimizer_.ema.defined()) return body();
-  torch::NoGradGuard no_grad;
-  const auto trained = parameters_.values().clone();
-  parameters_.values().copy_(optimizer_.averaged());
-  try {
-    body();
-  } catch (...) {
-    parameters_.values().copy_(trained);
-    throw;
-  }
-  parameters_.values().copy_(trained);
-}
-
 bool Trainer::is_writer() const {
   return parts_.communicator.rank() == 0;
 }
@@ -360,12 +255,6 @@ bool Trainer::is_writer() const {
 int64_t Trainer::last_step() const {
   const auto& training = options_.training;
   return training.stop_at > 0 ? std::min(training.stop_at, training.steps) : training.steps;
-}
-
-std::filesystem::path Trainer::evaluation_folder(int64_t step) const {
-  char name[32];
-  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
-  return parts_.run_folder / "evaluations" / name;
 }
 
 }  // namespace limewash::trainer

@@ -20,10 +20,14 @@
 #include "trainer/adamw.h"
 #include "trainer/batch.h"
 #include "trainer/checkpoint.h"
+#include "trainer/checkpoint_writer.h"
 #include "trainer/flat_parameters.h"
 #include "trainer/objective.h"
 #include "trainer/options.h"
 #include "trainer/run_files.h"
+#include "trainer/spike_guard.h"
+#include "trainer/stages.h"
+#include "trainer/validation_loss.h"
 
 namespace limewash::trainer {
 
@@ -35,13 +39,16 @@ struct TrainerParts {
   const data::LatentCache& cache;
   Communicator& communicator;
   eval::Evaluator* evaluator = nullptr;       ///< nullptr: no evaluation
+  ValidationLoss* validation = nullptr;       ///< nullptr: no validation loss
   tracking::RunRecorder* recorder = nullptr;  ///< on rank 0 only
   std::filesystem::path run_folder;
   std::string config_yaml;                              ///< the resolved configuration
   std::string identity_yaml;                            ///< the sections that shape the trajectory
+  std::string default_identity_yaml;                    ///< those sections at their defaults
   std::map<std::string, std::string> adapter_metadata;  ///< goes into the exported files
   int64_t recolorings = 1;
   uint64_t seed = 42;
+  std::string unet_config;  ///< of the base's unet/config.json: goes with an exported UNet
 };
 
 struct TrainerOptions {
@@ -60,7 +67,8 @@ class Trainer {
   Trainer(const TrainerOptions& options, TrainerParts parts);
   ~Trainer();
 
-  /// Go on from the newest complete checkpoint, if there is one. Returns the step.
+  /// Go on from the newest complete checkpoint, if there is one, saying which settings differ from
+  /// its. Returns the step. Throws ConfigError when it belongs to another run.
   int64_t resume();
   /// Train to the end, to training.stop_at, or to a stop request; leaves a checkpoint, the exported
   /// adapter (RUN/adapter) and summary.json.
@@ -68,19 +76,35 @@ class Trainer {
 
  private:
   void train_step();
+  /// Let the weights of that stage learn, with an optimizer that knows nothing yet.
+  void begin_stage(size_t place);
+  /// Go to the stage that the next step belongs to: what was averaged stays as its average.
+  void begin_stage_if_due();
+  /// Weights of the run's other stages, by name: what a checkpoint holds beside the flat state.
+  std::vector<models::NamedParameter> settled_parameters();
+  /// The update, unless the loss stands out and the guard skips it. Returns the gradient's norm.
+  double update(const std::vector<double>& learning_rates);
   /// The next micro-batch of this rank.
   void forward_backward(const LossScale& scale);
+  /// Of the step in work, over all ranks.
+  double total_loss() const;
   void record_step(double gradient_norm, double learning_rate);
   void refuse_endless_skips(const std::vector<StreamSample>& samples) const;
+  /// Copy the state and have it written in the background.
   void save();
   void save_if_due();
+  /// A copy that nobody changes.
+  TrainingState state_now();
   /// False when a stop request cut the evaluation short.
   bool evaluate_if_due();
   bool evaluate();
+  bool validate_if_due();
   void write_summary(TrainStatus status, bool with_controls);
   /// The ids of the samples that any rank has skipped; all ranks call it.
   std::vector<std::string> skipped_samples();
-  void export_adapter(const std::filesystem::path& folder);
+  /// The adapter's files in `adapter`, the UNet's in `unet` where a stage trains it.
+  void export_weights(const std::filesystem::path& adapter, const std::filesystem::path& unet);
+  bool trains_unet() const;
   /// Run `body` with the averaged weights in the network.
   void with_averaged_weights(const std::function<void()>& body);
   bool is_writer() const;
@@ -89,24 +113,27 @@ class Trainer {
 
   TrainerOptions options_;
   TrainerParts parts_;
+  std::vector<Stage> stages_;
+  size_t stage_ = 0;
+  std::vector<TrainedPart> trained_;
   FlatParameters parameters_;
   AdamW optimizer_;
+  SpikeGuard guard_;
   BatchSource source_;
   Objective objective_;
   at::Tensor text_;  // [1, L, D], the empty prompt
   RunIdentity identity_;
   std::unique_ptr<LossLog> loss_log_;
+  std::unique_ptr<ValidationLog> validation_log_;
   std::unique_ptr<Progress> progress_;
   int64_t step_ = 0;
+  int64_t saved_step_ = -1;  ///< of the newest checkpoint
   int64_t skipped_in_a_row_ = 0;
   int64_t steps_this_attempt_ = 0;
   double seconds_ = 0, seconds_this_attempt_ = 0;
   bool stop_agreed_ = false;
   double last_loss_ = 0;
+  CheckpointWriter checkpoints_;  // last: its thread uses the rest
 };
-
-/// The weights that `stage` trains, LoRA first.
-std::vector<models::NamedParameter> trained_parameters(models::Adapter& adapter,
-                                                       const std::string& stage);
 
 }  // namespace limewash::trainer

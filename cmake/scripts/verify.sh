@@ -1,6 +1,6 @@
 #!/bin/sh
 # What takes hours: every test under the sanitizers, a million damaged files for each parser,
-# datasets whose prepare was killed at random moments, 10,000 photos of which 5 % are damaged,
+# datasets whose prepare and trainings that were killed at random moments, 10,000 photos of which 5 % are damaged,
 # runs whose tracker fails at random, and the dashboard and the reports in a real browser.
 # Prints the text for docs/verification.md; nothing is left out silently.
 #   verify.sh [INPUTS]     inputs a parser, 1000000 unless told otherwise
@@ -18,6 +18,7 @@ build/release/tests/fuzz/fuzz all "$inputs" "$(date +%s)" >>"$results" || status
 cmake/scripts/build.sh release limewash
 .venv/bin/python tests/data/kill_prepare_test.py build/release/launcher/limewash . 20 >>"$results" || status=1
 .venv/bin/python tests/data/damaged_photos_test.py build/release/launcher/limewash . --count 10000 >>"$results" || status=1
+PYTHONPATH=tests/launcher .venv/bin/python tests/launcher/kill_training_test.py 30 | tail -1 >>"$results" || status=1
 
 # 77: no browser here. That is said, and is no failure: a browser is no dependency of the project.
 pages=0

@@ -219,7 +219,7 @@ TEST_F(AdapterTest, RefusesTargetsThatNameNoLayer) {
   wrong.lora.targets = {"norm1"};
   EXPECT_THAT(message_of<ConfigError>([&] { Adapter adapter(unet, wrong, 0, 1); }),
               HasSubstr("'norm1'"));
-  EXPECT_THAT(message_of<ConfigError>([&] { Adapter adapter(unet, options(0, "none"), 0, 1); }),
+  EXPECT_THAT(message_of<ConfigError>([&] { options(0, "none").validate(); }),
               HasSubstr("nothing to train"));
 }
 

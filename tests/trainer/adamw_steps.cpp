@@ -18,7 +18,7 @@
 #include "models/unet.h"
 #include "trainer/adamw.h"
 #include "trainer/flat_parameters.h"
-#include "trainer/trainer.h"
+#include "trainer/stages.h"
 
 namespace {
 

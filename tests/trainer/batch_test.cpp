@@ -1,12 +1,17 @@
 #include "trainer/batch.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include "data/variant.h"
+#include "models/lora_dropout.h"
 #include "runtime/random.h"
 #include "tests/data/dataset_fixture.h"
 
@@ -57,6 +62,7 @@ class BatchSourceTest : public testing::Test {
     cache_options.recolorings = kRecolorings;
     cache_options.seed = kSeed;
     cache_options.max_bytes_in_memory = max_bytes_in_memory;
+    cache_options.variants = variants;
     return data::LatentCache::open(*dataset, cache_options, plain_encoders(), *alone);
   }
 
@@ -104,6 +110,7 @@ class BatchSourceTest : public testing::Test {
   models::NoiseScheduleConfig schedule;
   TrainingOptions options;
   bool skip_bad_samples = false;
+  int64_t variants = 1;
 };
 
 TEST_F(BatchSourceTest, GivesTheSamplesOfTheGlobalBatchWithTheirDraws) {
@@ -172,6 +179,76 @@ TEST_F(BatchSourceTest, GoesOnAnywhere) {
     EXPECT_TRUE(torch::equal(found.noise, expected.noise));
     EXPECT_TRUE(torch::equal(found.timesteps, expected.timesteps));
   }
+}
+
+/// All that is drawn for a sample, as bytes, by its epoch and id.
+using Draws = std::map<std::pair<uint64_t, uint64_t>, std::string>;
+
+std::string bytes_of(const at::Tensor& tensor) {
+  const auto contiguous = tensor.contiguous();
+  return {static_cast<const char*>(contiguous.const_data_ptr()), contiguous.nbytes()};
+}
+
+void collect_draws(const MicroBatch& batch, Draws& draws) {
+  models::LoraDropout dropout(0.4);
+  std::vector<models::DropoutKey> keys;
+  for (const auto& sample : batch.samples) keys.push_back({sample.epoch, sample.id});
+  dropout.begin(kSeed, keys);
+  const auto dropped = dropout.apply(torch::ones({batch.z0.size(0), 3, 7}), /*layer=*/11);
+  for (size_t i = 0; i < batch.samples.size(); ++i) {
+    const auto& sample = batch.samples[i];
+    std::string bytes = std::to_string(sample.timestep) + (sample.drop_reference ? "d" : "k");
+    for (const auto& tensor : {batch.timesteps,
+                               batch.noise,
+                               batch.z0,
+                               batch.mask,
+                               batch.core,
+                               batch.hole_latents,
+                               batch.embeddings,
+                               batch.asked_lab,
+                               batch.quality,
+                               dropped})
+      bytes += bytes_of(tensor[static_cast<int64_t>(i)]);
+    const auto [place, is_new] = draws.emplace(std::pair(sample.epoch, sample.id), bytes);
+    EXPECT_TRUE(is_new || place->second == bytes) << "drawn twice in one epoch, differently";
+  }
+}
+
+TEST_F(BatchSourceTest, EveryDrawFollowsFromEpochAndSampleAlone) {
+  variants = 3;
+  cache = open_cache(data::LatentCacheOptions().max_bytes_in_memory);
+  const auto draws_of = [&](int64_t global, int64_t micro, int ranks, int64_t from_step) {
+    options.global_batch = global;
+    options.micro_batch = micro;
+    Draws draws;
+    for (int rank = ranks - 1; rank >= 0; --rank) {
+      const auto batches = source(rank, ranks);
+      batches->seek(from_step);
+      for (int64_t i = from_step * global / micro / ranks; i < 48 / micro / ranks; ++i)
+        collect_draws(batches->next(), draws);
+    }
+    return draws;
+  };
+  const Draws expected = draws_of(8, 8, 1, 0);
+  EXPECT_GT(expected.size(), 40U);
+  EXPECT_EQ(draws_of(8, 1, 1, 0), expected) << "place in a batch";
+  EXPECT_EQ(draws_of(8, 2, 2, 0), expected) << "rank";
+  EXPECT_EQ(draws_of(8, 1, 4, 0), expected) << "rank and place in a batch";
+  // Later entry, and an order of other global batches: what both draw is the same.
+  for (const Draws& other : {draws_of(8, 4, 1, 3), draws_of(4, 2, 1, 0), draws_of(2, 1, 2, 0)}) {
+    size_t common = 0;
+    for (const auto& [key, bytes] : other) {
+      const auto found = expected.find(key);
+      if (found == expected.end()) continue;
+      ++common;
+      EXPECT_TRUE(found->second == bytes) << "epoch " << key.first << ", sample " << key.second;
+    }
+    EXPECT_GT(common, 15U);
+  }
+  // And the draws do differ, between samples and between epochs.
+  std::set<std::string> noise;
+  for (const auto& [key, bytes] : expected) noise.insert(bytes);
+  EXPECT_EQ(noise.size(), expected.size());
 }
 
 TEST_F(BatchSourceTest, TheStandInOfABadSampleHasItsOwnDraws) {

@@ -35,8 +35,7 @@ TEST(FlatParameters, CollectsGradientsOfSeveralBackwardPasses) {
 }
 
 TEST(FlatParameters, NamesTheLayout) {
-  FlatParameters flat(two_parameters(), 0);
-  EXPECT_EQ(flat.layout(), "first:[2, 3]\nsecond:[4]\n");
+  EXPECT_EQ(layout_of(two_parameters()), "first:[2, 3]\nsecond:[4]\n");
 }
 
 }  // namespace

@@ -1,0 +1,150 @@
+// What a Trainer measures between its steps, and what it says of the run at the end.
+
+#include <cmath>
+#include <set>
+#include <sstream>
+
+#include <spdlog/spdlog.h>
+#include <torch/torch.h>
+
+#include "trainer/run_summary.h"
+#include "trainer/trainer.h"
+
+namespace limewash::trainer {
+
+bool Trainer::evaluate_if_due() {
+  if (parts_.evaluator == nullptr || options_.evaluate_every <= 0) return true;
+  const bool due = step_ % options_.evaluate_every == 0 || step_ == options_.training.steps;
+  if (!due) return true;
+  // A resumed run may have this evaluation already; rank 0 knows.
+  std::string there =
+      is_writer() && std::filesystem::exists(evaluation_folder(step_) / "metrics.json") ? "yes"
+                                                                                        : "no";
+  parts_.communicator.broadcast(there, 0);
+  return there == "yes" || evaluate();
+}
+
+bool Trainer::validate_if_due() {
+  const auto every = options_.training.validation.every;
+  if (parts_.validation == nullptr || every <= 0) return true;
+  if (step_ % every != 0 && step_ != options_.training.steps) return true;
+  std::string there = is_writer() && validation_log_->has(step_) ? "yes" : "no";
+  parts_.communicator.broadcast(there, 0);
+  if (there == "yes") return true;
+  std::optional<ValidationLosses> losses;
+  with_averaged_weights([&] { losses = parts_.validation->measure(parts_.adapter, step_); });
+  if (!losses) return false;
+  if (!is_writer()) return true;
+  validation_log_->append(*losses);
+  spdlog::info("step {}: validation loss {:.4f}", step_, losses->loss);
+  if (parts_.recorder == nullptr) return true;
+  parts_.recorder->metric("validation/loss", losses->loss, step_);
+  const auto names = parts_.validation->names();
+  for (size_t bin = 0; bin < names.size(); ++bin)
+    parts_.recorder->metric("validation/loss_" + names[bin], losses->bins[bin], step_);
+  return true;
+}
+
+bool Trainer::evaluate() {
+  std::optional<eval::EvaluationResult> result;
+  const bool base_alone = step_ == 0;
+  parts_.adapter.set_enabled(!base_alone);
+  with_averaged_weights([&] {
+    result = parts_.evaluator->evaluate(
+        step_, base_alone ? nullptr : &parts_.adapter, evaluation_folder(step_));
+  });
+  parts_.adapter.set_enabled(true);
+  if (!result) return false;
+  if (!is_writer()) return true;
+  if (parts_.recorder != nullptr) {
+    for (const auto& [name, value] : result->metrics.values) {
+      if (value) parts_.recorder->metric("evaluation/" + name, *value, step_);
+    }
+    const auto folder = std::filesystem::relative(evaluation_folder(step_), parts_.run_folder);
+    parts_.recorder->step_image("grid", folder / "grid.png", step_);
+    parts_.recorder->artifact(folder / "grid.png", folder.string());
+    parts_.recorder->artifact(folder / "metrics.json", folder.string());
+  }
+  const auto headline = result->metrics.get("delta_e_2000");
+  const auto exact = result->metrics.get("delta_e_2000_exact");
+  spdlog::info("step {}: delta_e_2000 {:.2f}, delta_e_2000_exact {:.2f} (medians of {})",
+               step_,
+               headline.value_or(NAN),
+               exact.value_or(NAN),
+               result->paintings);
+  if (best_evaluated_step(parts_.run_folder) == step_ && step_ > 0) save();
+  return true;
+}
+
+void Trainer::write_summary(TrainStatus status, bool with_controls) {
+  std::optional<eval::Controls> controls;
+  if (with_controls && parts_.evaluator != nullptr) {
+    with_averaged_weights([&] { controls = parts_.evaluator->controls(parts_.adapter); });
+  }
+  const auto skipped = skipped_samples();
+  if (!is_writer()) return;
+  RunSummary summary;
+  summary.loss_spikes = guard_.spikes();
+  summary.bad_samples = static_cast<int64_t>(skipped.size());
+  if (seconds_this_attempt_ > 0) {
+    summary.data_share = source_.waited_seconds() / seconds_this_attempt_;
+    spdlog::info("waited {:.2f} s for data: {:.2f} % of the training time",
+                 source_.waited_seconds(),
+                 100 * *summary.data_share);
+  }
+  if (!skipped.empty()) spdlog::warn("{} bad samples were skipped", skipped.size());
+  if (parts_.recorder != nullptr && steps_this_attempt_ > 0) {
+    parts_.recorder->metric("data_share", summary.data_share.value_or(0), step_);
+    parts_.recorder->metric("bad_samples", static_cast<double>(skipped.size()), step_);
+  }
+  summary.status = status == TrainStatus::kFinished ? "finished" : "stopped";
+  summary.steps = step_;
+  summary.samples = step_ * options_.training.global_batch;
+  summary.seconds = seconds_;
+  summary.samples_per_second =
+      seconds_this_attempt_ > 0
+          ? static_cast<double>(steps_this_attempt_ * options_.training.global_batch) /
+                seconds_this_attempt_
+          : 0;
+  summary.trainers = parts_.communicator.size();
+  if (step_ > 0) {
+    const auto losses = read_losses(parts_.run_folder / "losses.csv");
+    if (!losses.empty()) summary.final_loss = losses.back().loss;
+    summary.checkpoint = checkpoint_path(std::filesystem::path("checkpoints"), step_).string();
+  }
+  write_run_summary(parts_.run_folder, summary, controls);
+  write_run_report(parts_.run_folder);
+}
+
+std::vector<std::string> Trainer::skipped_samples() {
+  std::string own;
+  for (const auto& id : source_.skipped()) own += id + "\n";
+  std::set<std::string> all;
+  for (const auto& text : parts_.communicator.all_gather(own)) {
+    std::istringstream lines(text);
+    for (std::string id; std::getline(lines, id);) all.insert(id);
+  }
+  return {all.begin(), all.end()};
+}
+
+void Trainer::with_averaged_weights(const std::function<void()>& body) {
+  if (!optimizer_.ema.defined()) return body();
+  torch::NoGradGuard no_grad;
+  const auto trained = parameters_.values().clone();
+  parameters_.values().copy_(optimizer_.averaged());
+  try {
+    body();
+  } catch (...) {
+    parameters_.values().copy_(trained);
+    throw;
+  }
+  parameters_.values().copy_(trained);
+}
+
+std::filesystem::path Trainer::evaluation_folder(int64_t step) const {
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
+  return parts_.run_folder / "evaluations" / name;
+}
+
+}  // namespace limewash::trainer
