@@ -9,6 +9,7 @@
 #include "models/precision.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "trainer/loss_networks.h"
 #include "trainer/run_summary.h"
 #include "trainer/trainer.h"
 
@@ -85,7 +86,19 @@ std::string identity_yaml(const Config& config) {
     const auto file = models::locate_adapter(config.base.lora).lora;
     text += "base.lora: " + models::fingerprint_files({{"lora", file}}) + "\n";
   }
-  return text;
+  return text + trainer::loss_networks_yaml(config.loss);
+}
+
+/// What goes into the exported files: the schedule only where it is not the base's own.
+std::map<std::string, std::string> adapter_metadata(const Config& config,
+                                                    const models::BaseModel& base) {
+  std::map<std::string, std::string> metadata{{"limewash.hole", config.reference.hole},
+                                              {"limewash.base", base.name}};
+  if (config.base.prediction_type != "model")
+    metadata["limewash.prediction_type"] = config.base.prediction_type;
+  if (config.base.zero_terminal_snr != "model")
+    metadata["limewash.zero_terminal_snr"] = config.base.zero_terminal_snr;
+  return metadata;
 }
 
 void record_start(tracking::RunRecorder& recorder,
@@ -174,29 +187,32 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
     }
   }
 
+  const auto networks = trainer::load_loss_networks(
+      config.loss, *base.vae, models::compute_type(config.run.precision));
   data::LoaderOptions loader;
   loader.workers = config.data.workers;
   loader.skip_bad_samples = config.data.on_bad_sample == "skip";
-  trainer::Trainer trainer(
-      {config.training,
-       config.loss,
-       config.optimizer,
-       config.checkpoint,
-       config.evaluation.every,
-       loader},
-      {base,
-       adapter,
-       train,
-       *cache,
-       communicator,
-       evaluator.get(),
-       recorder.get(),
-       folder,
-       config::to_yaml(config),
-       identity_yaml(config),
-       {{"limewash.hole", config.reference.hole}, {"limewash.base", base.name}},
-       config.data.recolorings,
-       seed});
+  trainer::Trainer trainer({config.training,
+                            config.loss,
+                            config.optimizer,
+                            config.checkpoint,
+                            config.evaluation.every,
+                            loader},
+                           {base,
+                            adapter,
+                            train,
+                            *cache,
+                            communicator,
+                            evaluator.get(),
+                            recorder.get(),
+                            folder,
+                            config::to_yaml(config),
+                            identity_yaml(config),
+                            adapter_metadata(config, base),
+                            config.data.recolorings,
+                            seed,
+                            networks.decoder,
+                            networks.lpips});
   if (begin == Begin::kResume) trainer.resume();
   const auto status = trainer.train();
   const bool finished = status == trainer::TrainStatus::kFinished;

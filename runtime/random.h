@@ -29,6 +29,8 @@ enum class Purpose : uint32_t {
   kVariant = 15,
   kCorruption = 16,
   kBucket = 17,
+  kOffsetNoise = 18,
+  kLossCrop = 19,
 };
 
 /// The ten-round Philox4x32 block function.

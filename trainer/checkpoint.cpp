@@ -90,6 +90,7 @@ void write_checkpoint(const std::filesystem::path& folder,
   models::TensorMap tensors{
       {"values", state.values}, {"exp_avg", state.exp_avg}, {"exp_avg_sq", state.exp_avg_sq}};
   if (state.ema.defined()) tensors["ema"] = state.ema;
+  for (const auto& [name, tensor] : state.extra) tensors["extra." + name] = tensor;
   models::write_safetensors(temporary / "training_state.safetensors", tensors);
   write_adapter(temporary);
   write_file_atomically(temporary / "config.yaml", config_yaml);
@@ -157,6 +158,10 @@ TrainingState read_checkpoint(const std::filesystem::path& folder,
   state.exp_avg = take(file.tensors, "exp_avg", tensors_path);
   state.exp_avg_sq = take(file.tensors, "exp_avg_sq", tensors_path);
   if (file.tensors.contains("ema")) state.ema = take(file.tensors, "ema", tensors_path);
+  const std::string prefix = "extra.";
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name.starts_with(prefix)) state.extra[name.substr(prefix.size())] = tensor.clone();
+  }
   return state;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ struct TrainingState {
   double seconds = 0;            ///< time spent training in all attempts
   at::Tensor values, exp_avg, exp_avg_sq, ema;  ///< flat, [P]; ema may be undefined
   RunIdentity identity;
+  std::map<std::string, at::Tensor> extra;  ///< what else learns beside the adapter, by name
 };
 
 /// `folder`/step-NNNNNN.

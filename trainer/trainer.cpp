@@ -18,7 +18,7 @@ namespace limewash::trainer {
 namespace {
 
 /// What is summed over ranks together with the gradients.
-enum TailSlot : int64_t { kTotal, kNoise, kColor, kStop, kTailSize };
+enum TailSlot : int64_t { kStop, kLosses };  // kLosses: as LossTail has them
 
 /// Steps in a row without a finite gradient that end a run.
 constexpr int64_t kMostSkippedSteps = 10;
@@ -57,7 +57,15 @@ std::vector<models::NamedParameter> trained_parameters(models::Adapter& adapter,
 Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
     : options_(options),
       parts_(std::move(parts)),
-      parameters_(trained_parameters(parts_.adapter, options.training.stage), kTailSize),
+      objective_(options.loss,
+                 {parts_.base.schedule,
+                  parts_.cache.latent_to_rgb(),
+                  parts_.seed,
+                  parts_.loss_decoder ? parts_.loss_decoder.get() : parts_.base.vae.get(),
+                  parts_.lpips.get()}),
+      loss_tail_(options.loss, objective_.terms()),
+      parameters_(trained_parameters(parts_.adapter, options.training.stage),
+                  kLosses + loss_tail_.size()),
       optimizer_(options.optimizer, parameters_.values()),
       source_(
           {parts_.dataset,
@@ -69,10 +77,10 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
            parts_.communicator.rank(),
            parts_.communicator.size(),
            options.loader,
-           parts_.base.unet->parameters().front().is_cuda()},
+           parts_.base.unet->parameters().front().is_cuda(),
+           options.loss.noise.offset_noise},
           options.training,
           options.loss.quality_weight),
-      objective_(options.loss, parts_.base.schedule, parts_.cache.latent_to_rgb()),
       text_(models::encode_empty_prompt(parts_.base)),
       identity_{parts_.dataset.fingerprint(),
                 parts_.base.fingerprint,
@@ -101,6 +109,7 @@ int64_t Trainer::resume() {
   optimizer_.exp_avg_sq.copy_(state.exp_avg_sq);
   if (optimizer_.ema.defined() && state.ema.defined()) optimizer_.ema.copy_(state.ema);
   optimizer_.updates = state.updates;
+  if (objective_.adversary() != nullptr) objective_.adversary()->load_state(state.extra);
   skipped_in_a_row_ = state.skipped_in_a_row;
   seconds_ = state.seconds;
   step_ = state.step;
@@ -109,7 +118,10 @@ int64_t Trainer::resume() {
 }
 
 TrainStatus Trainer::train() {
-  if (is_writer()) loss_log_ = std::make_unique<LossLog>(parts_.run_folder / "losses.csv", step_);
+  if (is_writer()) {
+    loss_log_ =
+        std::make_unique<LossLog>(parts_.run_folder / "losses.csv", loss_tail_.columns(), step_);
+  }
   source_.seek(step_);
   const bool whole = evaluate_if_due();
   progress_ =
@@ -140,6 +152,7 @@ void Trainer::train_step() {
 
   // 2. Forward and backward over this rank's micro-batches.
   parameters_.zero();
+  if (objective_.adversary() != nullptr) objective_.adversary()->zero();
   const auto micro_batches = options_.training.global_batch / options_.training.micro_batch;
   for (int64_t i = parts_.communicator.rank(); i < micro_batches; i += parts_.communicator.size()) {
     forward_backward(scale);
@@ -153,6 +166,7 @@ void Trainer::train_step() {
   // 4. Update. A gradient that is not finite is so on every rank: all of them skip.
   const double learning_rate = learning_rate_at(options_.optimizer, step_, options_.training.steps);
   const double norm = optimizer_.step(parameters_.gradients(), learning_rate);
+  update_discriminators();
   skipped_in_a_row_ = std::isfinite(norm) ? 0 : skipped_in_a_row_ + 1;
   refuse_endless_skips(samples);
   ++step_;
@@ -174,12 +188,26 @@ void Trainer::forward_backward(const LossScale& scale) {
   const auto output = parts_.base.unet->forward(
       torch::cat({z_t, batch.mask, batch.hole_latents}, 1), batch.timesteps, text, reference);
   const auto terms = objective_(batch, batch.samples, 0, z_t, output, scale, step_);
+  const auto squares =
+      measures_shares(step_) ? objective_.gradient_squares(terms, output) : std::vector<double>{};
   terms.total.backward();
   parts_.adapter.end_dropout();
-  torch::NoGradGuard no_grad;
-  parameters_.tail()[kTotal].add_(terms.total.detach());
-  parameters_.tail()[kNoise].add_(terms.noise);
-  parameters_.tail()[kColor].add_(terms.color);
+  const auto discriminators = objective_.adversary() != nullptr
+                                  ? objective_.teach(batch, z_t, output, scale, step_)
+                                  : Adversary::Losses{};
+  loss_tail_.add(
+      parameters_.tail().narrow(0, kLosses, loss_tail_.size()), terms, discriminators, squares);
+}
+
+void Trainer::update_discriminators() {
+  if (objective_.adversary() == nullptr) return;
+  parts_.communicator.all_reduce_sum(objective_.adversary()->reduced());
+  if (options_.loss.adversarial.learning().start_step <= step_) objective_.adversary()->step();
+}
+
+bool Trainer::measures_shares(int64_t step) const {
+  const auto every = options_.loss.gradient_share_every;
+  return every > 0 && step % every == 0;
 }
 
 void Trainer::refuse_endless_skips(const std::vector<StreamSample>& samples) const {
@@ -195,18 +223,24 @@ void Trainer::refuse_endless_skips(const std::vector<StreamSample>& samples) con
 }
 
 void Trainer::record_step(double gradient_norm, double learning_rate) {
-  const auto tail = parameters_.tail();
-  const auto at = [&](TailSlot slot) { return static_cast<double>(tail[slot].item<float>()); };
-  last_loss_ = at(kTotal);
+  const auto losses = loss_tail_.read(parameters_.tail().narrow(0, kLosses, loss_tail_.size()),
+                                      measures_shares(step_ - 1));
+  last_loss_ = losses.total;
   if (!is_writer()) return;
-  loss_log_->append({step_, at(kTotal), at(kNoise), at(kColor), learning_rate, gradient_norm});
+  loss_log_->append({step_, loss_tail_.values(losses, learning_rate, gradient_norm)});
   if (parts_.recorder != nullptr) {
-    parts_.recorder->metric("loss", at(kTotal), step_);
-    parts_.recorder->metric("loss/noise", at(kNoise), step_);
-    parts_.recorder->metric("loss/color", at(kColor), step_);
-    parts_.recorder->metric("learning_rate", learning_rate, step_);
-    parts_.recorder->metric("gradient_norm", gradient_norm, step_);
-    parts_.recorder->metric("epoch", source_.epoch_at(step_), step_);
+    auto& recorder = *parts_.recorder;
+    recorder.metric("loss", losses.total, step_);
+    for (const auto& term : losses.terms) {
+      recorder.metric("loss/" + term.name, term.value, step_);
+      recorder.metric("loss/" + term.name + "/weighted", term.weight * term.value, step_);
+      if (term.share) recorder.metric("loss/" + term.name + "/share", *term.share, step_);
+    }
+    for (const auto& term : losses.discriminators)
+      recorder.metric("loss/" + term.name, term.value, step_);
+    recorder.metric("learning_rate", learning_rate, step_);
+    recorder.metric("gradient_norm", gradient_norm, step_);
+    recorder.metric("epoch", source_.epoch_at(step_), step_);
   }
   char note[64];
   std::snprintf(note, sizeof note, "loss %.4f", last_loss_);
@@ -232,7 +266,9 @@ void Trainer::save() {
                       optimizer_.exp_avg,
                       optimizer_.exp_avg_sq,
                       optimizer_.ema,
-                      identity_};
+                      identity_,
+                      {}};
+  if (objective_.adversary() != nullptr) state.extra = objective_.adversary()->state();
   write_checkpoint(folder, state, parts_.config_yaml, [&](const std::filesystem::path& target) {
     with_averaged_weights([&] { parts_.adapter.save(target, parts_.adapter_metadata); });
   });
@@ -316,7 +352,7 @@ void Trainer::write_summary(TrainStatus status, bool with_controls) {
   summary.trainers = parts_.communicator.size();
   if (step_ > 0) {
     const auto losses = read_losses(parts_.run_folder / "losses.csv");
-    if (!losses.empty()) summary.final_loss = losses.back().loss;
+    if (!losses.records.empty()) summary.final_loss = losses.value(losses.records.back(), "loss");
     summary.checkpoint = checkpoint_path(std::filesystem::path("checkpoints"), step_).string();
   }
   write_run_summary(parts_.run_folder, summary, controls);

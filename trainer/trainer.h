@@ -21,6 +21,7 @@
 #include "trainer/batch.h"
 #include "trainer/checkpoint.h"
 #include "trainer/flat_parameters.h"
+#include "trainer/loss_tail.h"
 #include "trainer/objective.h"
 #include "trainer/options.h"
 #include "trainer/run_files.h"
@@ -42,6 +43,9 @@ struct TrainerParts {
   std::map<std::string, std::string> adapter_metadata;  ///< goes into the exported files
   int64_t recolorings = 1;
   uint64_t seed = 42;
+  /// Decodes predicted latents for the loss; nullptr: the base's VAE.
+  std::shared_ptr<models::Autoencoder> loss_decoder;
+  std::shared_ptr<const eval::Lpips> lpips;  ///< nullptr: the loss has no such term
 };
 
 struct TrainerOptions {
@@ -71,6 +75,10 @@ class Trainer {
   /// The next micro-batch of this rank.
   void forward_backward(const LossScale& scale);
   void record_step(double gradient_norm, double learning_rate);
+  /// One step of the discriminators, where there are some, by the gradients of all ranks.
+  void update_discriminators();
+  /// Whether the step in work measures each term's share of the gradient.
+  bool measures_shares(int64_t step) const;
   void refuse_endless_skips(const std::vector<StreamSample>& samples) const;
   void save();
   void save_if_due();
@@ -89,10 +97,11 @@ class Trainer {
 
   TrainerOptions options_;
   TrainerParts parts_;
+  Objective objective_;
+  LossTail loss_tail_;
   FlatParameters parameters_;
   AdamW optimizer_;
   BatchSource source_;
-  Objective objective_;
   at::Tensor text_;  // [1, L, D], the empty prompt
   RunIdentity identity_;
   std::unique_ptr<LossLog> loss_log_;
