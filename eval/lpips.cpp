@@ -125,22 +125,29 @@ class Tensors {
   models::SafetensorsFile file_;
 };
 
-/// [1, 3, H, W], as the networks of ImageNet take it.
+/// Pixels [N, 3, H, W] in [-1, 1] as the networks of ImageNet take them.
+at::Tensor scaled(const at::Tensor& pixels) {
+  const at::Tensor shift = torch::tensor({-0.030f, -0.088f, -0.188f}).view({1, 3, 1, 1});
+  const at::Tensor scale = torch::tensor({0.458f, 0.448f, 0.450f}).view({1, 3, 1, 1});
+  return (pixels - shift) / scale;
+}
+
+/// [1, 3, H, W]
 at::Tensor scaled_pixels(const data::Image& image) {
   const at::Tensor bytes = torch::from_blob(
       const_cast<uint8_t*>(image.pixels.data()), {1, image.height, image.width, 3}, torch::kUInt8);
-  const at::Tensor shift = torch::tensor({-0.030f, -0.088f, -0.188f}).view({1, 3, 1, 1});
-  const at::Tensor scale = torch::tensor({0.458f, 0.448f, 0.450f}).view({1, 3, 1, 1});
-  return (bytes.permute({0, 3, 1, 2}).to(torch::kFloat) / 127.5 - 1 - shift) / scale;
+  return scaled(bytes.permute({0, 3, 1, 2}).to(torch::kFloat) / 127.5 - 1);
 }
 
-/// `features` [2, C, h, w] of both pictures -> weighted squared distance [1, 1, h, w].
+/// `features` [2N, C, h, w], first of N pictures, then of the N they are compared with -> weighted
+/// squared distance [N, 1, h, w].
 at::Tensor distance_of(const at::Tensor& features, const at::Tensor& head) {
   constexpr double kEpsilon = 1e-10;
-  const at::Tensor length = features.square().sum(1, /*keepdim=*/true).sqrt_().add_(kEpsilon);
-  const at::Tensor unit = features / length;
-  const at::Tensor difference = unit.narrow(0, 0, 1) - unit.narrow(0, 1, 1);
-  return at::conv2d(difference.square(), head);
+  // The clamp keeps the gradient finite where no feature answers.
+  const at::Tensor squares = features.square().sum(1, /*keepdim=*/true).clamp_min(1e-30);
+  const at::Tensor unit = features / (squares.sqrt() + kEpsilon);
+  const auto pictures = unit.chunk(2);
+  return at::conv2d((pictures[0] - pictures[1]).square(), head);
 }
 
 }  // namespace
@@ -186,8 +193,13 @@ struct Lpips::Network {
     }
     if (std::min(a.height, a.width) < layout->least_side) return {};
     const torch::NoGradGuard no_gradients;
+    return distances(at::cat({scaled_pixels(a), scaled_pixels(b)}));
+  }
+
+  /// The same of `pixels` [2N, 3, H, W], scaled, [N, 1, h, w] each; differentiable.
+  std::vector<at::Tensor> distances(const at::Tensor& pixels) const {
     std::vector<at::Tensor> result;
-    at::Tensor features = at::cat({scaled_pixels(a), scaled_pixels(b)});  // [2, C, h, w]
+    at::Tensor features = pixels;
     for (size_t i = 0; i < weights.size(); ++i) {
       const Convolution& convolution = layout->convolutions[i];
       if (convolution.pooled) {
@@ -212,6 +224,30 @@ Lpips& Lpips::operator=(Lpips&&) noexcept = default;
 
 const std::string& Lpips::network() const {
   return network_->name;
+}
+
+int64_t Lpips::least_side() const {
+  return network_->layout->least_side;
+}
+
+at::Tensor Lpips::distance(const at::Tensor& a, const at::Tensor& b) const {
+  TORCH_CHECK(a.dim() == 4 && a.size(1) == 3 && a.sizes() == b.sizes(),
+              "LPIPS: expected two of [N, 3, H, W], got ",
+              a.sizes(),
+              " and ",
+              b.sizes());
+  const int64_t side = std::min(a.size(2), a.size(3));
+  if (side < least_side()) {
+    throw InputError("LPIPS by " + std::string(network_->layout->title) + ": pictures of " +
+                     std::to_string(side) + " pixels a side; expected " +
+                     std::to_string(least_side()) + " or more");
+  }
+  at::Tensor sum;
+  for (const at::Tensor& layer : network_->distances(at::cat({scaled(a), scaled(b)}))) {
+    const at::Tensor mean = layer.mean(at::IntArrayRef{1, 2, 3});
+    sum = sum.defined() ? sum + mean : mean;
+  }
+  return sum;
 }
 
 std::optional<double> Lpips::distance(const data::Image& a, const data::Image& b) const {

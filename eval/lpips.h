@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include <ATen/core/Tensor.h>
+
 #include "data/image.h"
 #include "eval/lab_image.h"
 
@@ -29,6 +31,8 @@ class Lpips {
 
   /// "alex" or "vgg".
   const std::string& network() const;
+  /// The smallest side of a picture that it takes.
+  int64_t least_side() const;
 
   /// The distance of two pictures of one size: lpips' spatial=False. nullopt for
   /// pictures too small for the network (31 pixels a side for "alex", 16 for "vgg"). InputError for
@@ -41,6 +45,10 @@ class Lpips {
   std::optional<double> distance(const data::Image& a,
                                  const data::Image& b,
                                  const Pixels& pixels) const;
+
+  /// The distance of each pair of rows of two tensors [N, 3, H, W] in [-1, 1], [N]: the same
+  /// figure, differentiable in both. InputError for pictures too small for the network.
+  at::Tensor distance(const at::Tensor& a, const at::Tensor& b) const;
 
  private:
   struct Network;

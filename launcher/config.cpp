@@ -106,6 +106,8 @@ struct Trajectory {
   void describe(config::Fields& fields) {
     fields.field("seed", config.run.seed, "");
     fields.field("precision", config.run.precision, "");
+    fields.field("prediction_type", config.base.prediction_type, "");
+    fields.field("zero_terminal_snr", config.base.zero_terminal_snr, "");
     fields.field("recolorings", config.data.recolorings, "");
     fields.field("variants", config.data.variants, "");
     fields.section("reference", config.reference);

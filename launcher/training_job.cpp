@@ -10,6 +10,7 @@
 #include "models/precision.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "trainer/loss_networks.h"
 #include "trainer/run_summary.h"
 #include "trainer/trainer.h"
 
@@ -86,7 +87,19 @@ std::string identity_yaml(const Config& config) {
     const auto file = models::locate_adapter(config.base.lora).lora;
     text += "base.lora: " + models::fingerprint_files({{"lora", file}}) + "\n";
   }
-  return text;
+  return text + trainer::loss_networks_yaml(config.loss);
+}
+
+/// What goes into the exported files: the schedule only where it is not the base's own.
+std::map<std::string, std::string> adapter_metadata(const Config& config,
+                                                    const models::BaseModel& base) {
+  std::map<std::string, std::string> metadata{{"limewash.hole", config.reference.hole},
+                                              {"limewash.base", base.name}};
+  if (config.base.prediction_type != "model")
+    metadata["limewash.prediction_type"] = config.base.prediction_type;
+  if (config.base.zero_terminal_snr != "model")
+    metadata["limewash.zero_terminal_snr"] = config.base.zero_terminal_snr;
+  return metadata;
 }
 
 /// A LoRA that nothing trains and no file fills stays zero: it costs time and does nothing.
@@ -211,6 +224,8 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
                                                                 fixed_seed);
   }
 
+  const auto networks = trainer::load_loss_networks(
+      config.loss, *base.vae, models::compute_type(config.run.precision));
   data::LoaderOptions loader;
   loader.workers = config.data.workers;
   loader.skip_bad_samples = config.data.on_bad_sample == "skip";
@@ -233,11 +248,13 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
        config::to_yaml(config),
        identity_yaml(config),
        Config().trajectory_yaml(),
-       {{"limewash.hole", config.reference.hole}, {"limewash.base", base.name}},
+       adapter_metadata(config, base),
        config.data.recolorings,
        seed,
        read_file(models::folder_of_part(models::resolve_model_folder(config.base.model), "unet") /
-                 "config.json")});
+                 "config.json"),
+       networks.decoder,
+       networks.lpips});
   if (begin == Begin::kResume) trainer.resume();
   const auto status = trainer.train();
   const bool finished = status == trainer::TrainStatus::kFinished;

@@ -19,6 +19,18 @@ void BaseOptions::describe(config::Fields& fields) {
                ip_adapter,
                "IP-Adapter file (.safetensors, .bin) to start from; empty: a new one");
   fields.field("lora", lora, "LoRA file or folder of any layout to start from; empty: a new one");
+  fields.choice("prediction_type",
+                prediction_type,
+                {"model", "epsilon", "v_prediction"},
+                "what the network is trained to output; model: as its folder says");
+  fields.choice("zero_terminal_snr",
+                zero_terminal_snr,
+                {"model", "on", "off"},
+                "let the last timestep be noise alone; model: as its folder says");
+  fields.choice("timestep_spacing",
+                timestep_spacing,
+                {"model", "leading", "trailing", "linspace"},
+                "timesteps of samplers; model: as its folder says");
 }
 
 void BaseOptions::validate() const {
@@ -94,6 +106,28 @@ std::string encoder_fingerprint(const std::filesystem::path& folder,
 
 }  // namespace
 
+NoiseScheduleConfig schedule_config(const BaseOptions& options,
+                                    const std::filesystem::path& scheduler_config) {
+  auto config = NoiseScheduleConfig::from_json(scheduler_config);
+  if (options.prediction_type != "model") {
+    config.prediction_type = options.prediction_type == "epsilon" ? PredictionType::kEpsilon
+                                                                  : PredictionType::kVPrediction;
+  }
+  if (options.zero_terminal_snr != "model")
+    config.rescale_betas_zero_snr = options.zero_terminal_snr == "on";
+  if (options.timestep_spacing != "model") config.timestep_spacing = options.timestep_spacing;
+  const bool asked = options.zero_terminal_snr == "on" || options.prediction_type == "epsilon";
+  if (asked && config.rescale_betas_zero_snr &&
+      config.prediction_type == PredictionType::kEpsilon) {
+    throw ConfigError(
+        "base.zero_terminal_snr = " + options.zero_terminal_snr +
+        " with base.prediction_type = " + options.prediction_type +
+        ": an epsilon-prediction at the last timestep says nothing of the picture; expected "
+        "base.prediction_type = v_prediction");
+  }
+  return config;
+}
+
 BaseModel load_base_model(const BaseOptions& options, at::ScalarType type) {
   options.validate();
   const std::filesystem::path folder = resolve_model_folder(options.model);
@@ -106,7 +140,7 @@ BaseModel load_base_model(const BaseOptions& options, at::ScalarType type) {
   base.text_encoder = load_clip_text_model(folder / "text_encoder", type);
   base.image_encoder = load_clip_vision_model(image_encoder, type);
   base.schedule =
-      NoiseSchedule(NoiseScheduleConfig::from_json(folder / "scheduler/scheduler_config.json"));
+      NoiseSchedule(schedule_config(options, folder / "scheduler/scheduler_config.json"));
   check_fit(base, folder);
   const auto& text = base.text_encoder->config();
   base.tokenizer = std::make_shared<const ClipTokenizer>(ClipTokenizer::from_folder(

@@ -26,6 +26,13 @@ struct BaseOptions {
   std::string image_encoder;  ///< "" means MODEL/image_encoder
   std::string ip_adapter;     ///< file of an IP-Adapter to start from; "" means a new one
   std::string lora;           ///< file or folder of a LoRA to start from; "" means a new one
+  /// What the network is trained to output: model (as the folder's scheduler says) | epsilon |
+  /// v_prediction.
+  std::string prediction_type = "model";
+  /// Betas rescaled so that the last timestep is noise alone: model | on | off.
+  std::string zero_terminal_snr = "model";
+  /// Of samplers: model | leading | trailing | linspace.
+  std::string timestep_spacing = "model";
   void describe(config::Fields& fields);
   void validate() const;
 };
@@ -55,6 +62,11 @@ struct BaseModel {
   std::string name;         ///< the folder's name
   ImagePreprocessing preprocessing;
 };
+
+/// The schedule of a folder under what `options` override. ConfigError for a zero terminal SNR that
+/// is asked for with an epsilon-prediction: noise alone says nothing of the picture.
+NoiseScheduleConfig schedule_config(const BaseOptions& options,
+                                    const std::filesystem::path& scheduler_config);
 
 /// All networks are held and computed in `type` (models/precision.h); what they take and give is
 /// fp32 either way. Outputs in another type are other outputs, so the fingerprint names any but

@@ -30,6 +30,8 @@ enum class Purpose : uint32_t {
   kCorruption = 16,
   kBucket = 17,
   kValidationLoss = 32,
+  kOffsetNoise = 18,
+  kLossCrop = 19,
 };
 
 /// The ten-round Philox4x32 block function.

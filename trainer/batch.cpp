@@ -9,6 +9,7 @@
 #include "data/color.h"
 #include "data/variant.h"
 #include "runtime/random.h"
+#include "trainer/noise_loss.h"
 
 namespace limewash::trainer {
 
@@ -102,6 +103,12 @@ void BatchSource::make_draws(data::CachedBatch& batch) const {
     RandomStream deviation_noise(parts_.seed, Purpose::kVaeSample, sample.epoch, sample.id);
     for (size_t i = 0; i < size; ++i) z0[i] = z0[i] + noise[i] * deviation_noise.normal();
     RandomStream(parts_.seed, Purpose::kNoise, sample.epoch, sample.id).fill_normal(noise);
+    if (parts_.offset_noise > 0) {
+      add_offset_noise(noise,
+                       size / static_cast<size_t>(batch.channels),
+                       parts_.offset_noise,
+                       RandomStream(parts_.seed, Purpose::kOffsetNoise, sample.epoch, sample.id));
+    }
     if (sample.drop_reference && !batch.embedding.empty()) {
       const size_t width = batch.embedding.size() / count;
       std::memcpy(batch.embedding.data() + row * width,

@@ -53,7 +53,8 @@ struct BatchSourceParts {
   uint64_t seed = 42;
   int rank = 0, ranks = 1;
   data::LoaderOptions loader;
-  bool pinned = false;  ///< batches lie in pinned memory, for a GPU to copy from
+  bool pinned = false;      ///< batches lie in pinned memory, for a GPU to copy from
+  double offset_noise = 0;  ///< strength of the noise that a channel has in common
 };
 
 /// The stream of samples over a cached dataset.

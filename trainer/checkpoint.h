@@ -37,7 +37,7 @@ struct TrainingState {
   at::Tensor values, exp_avg, exp_avg_sq, ema;  ///< flat, [P]; ema may be undefined
   RunIdentity identity;
   /// Further tensors under names of their own: "settled.NAME" is a weight that an earlier stage
-  /// trained.
+  /// trained; what else learns beside the adapter has its own names.
   std::map<std::string, at::Tensor> extra;
 };
 

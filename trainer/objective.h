@@ -1,43 +1,81 @@
 #pragma once
-// What is minimised: the noise loss, and the colour loss on the predicted z_0. Every term is
-// divided by a count over the global batch that all ranks know beforehand, so that summed gradients
-// are the gradient of the whole.
+// What is minimised: the noise loss, and terms on the predicted z_0. Every term is divided by a
+// count over the global batch that all ranks know beforehand, so that summed gradients are the
+// gradient of the whole.
 
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
+#include "eval/lpips.h"
+#include "models/autoencoder.h"
 #include "models/noise_schedule.h"
+#include "trainer/adversary.h"
 #include "trainer/batch.h"
+#include "trainer/color_loss.h"
+#include "trainer/loss_crop.h"
 #include "trainer/options.h"
 
 namespace limewash::trainer {
 
-/// Denominators of the terms over the global batch.
+/// Denominators of the terms over the global batch; those on the predicted z_0 are the quality
+/// summed over the samples that the term counts, 0 where there is none.
 struct LossScale {
   double noise_weight = 1;  ///< BatchSource::noise_weight_total
-  double color_weight =
-      0;  ///< quality summed over the samples that the colour loss counts; 0: none
+  double color_weight = 0;
+  double multi_scale_weight = 0;
+  double lpips_weight = 0;
+  double adversarial_weight = 0;    ///< of both terms
+  double discriminator_weight = 0;  ///< of the discriminators' own losses
+};
+
+/// One term's share of the loss of a micro-batch.
+struct LossTerm {
+  std::string name;
+  double weight = 1;
+  at::Tensor value;  ///< scalar, before its weight; a plain zero where the term counts nothing
 };
 
 /// Shares of the loss of one micro-batch; over all micro-batches of all ranks they sum to the loss.
 struct LossTerms {
-  at::Tensor total;  ///< scalar to differentiate
-  at::Tensor noise;  ///< detached scalar
-  at::Tensor color;  ///< detached scalar, before its weight
+  at::Tensor total;             ///< scalar to differentiate
+  std::vector<LossTerm> terms;  ///< as Objective::terms has them
+  /// A term's detached value.
+  at::Tensor value(const std::string& name) const;
+};
+
+/// What the terms need besides the batch; the pointers outlive the objective, and may be nullptr
+/// where no term asks for them.
+struct ObjectiveParts {
+  const models::NoiseSchedule& schedule;
+  std::vector<float>
+      latent_to_rgb;  ///< affine map [C + 1, 3] from scaled latents to sRGB in [0, 1]
+  uint64_t seed = 42;
+  models::Autoencoder* decoder = nullptr;
+  const eval::Lpips* lpips = nullptr;
 };
 
 class Objective {
  public:
-  /// `latent_to_rgb`: affine map [C + 1, 3] from scaled latents to sRGB in [0, 1].
-  Objective(const LossOptions& options,
-            const models::NoiseSchedule& schedule,
-            const std::vector<float>& latent_to_rgb);
+  Objective(const LossOptions& options, ObjectiveParts parts);
 
+  /// Names and weights of the terms: noise and color, and what else is on, in the order of the
+  /// columns of losses.csv. Without values.
+  std::vector<LossTerm> terms() const;
+  /// The discriminators that learn beside; nullptr without an adversarial term.
+  Adversary* adversary() const;
   /// Whether the colour loss counts this sample at optimizer step `step`.
   bool counts_color(const StreamSample& sample, int64_t step) const;
   LossScale scale(const BatchSource& source,
+                  const std::vector<StreamSample>& samples,
+                  int64_t step) const;
+  /// The same from BatchSource::noise_weight_total and what has_core says of the samples.
+  LossScale scale(double noise_weight,
+                  const std::function<bool(const StreamSample&)>& has_core,
                   const std::vector<StreamSample>& samples,
                   int64_t step) const;
   /// `z_t` and the network's `output` [N, C, h, w]; `samples[first...]` are the batch's samples.
@@ -48,17 +86,35 @@ class Objective {
                        const at::Tensor& output,
                        const LossScale& scale,
                        int64_t step) const;
+  /// Let the discriminators learn from the same micro-batch; only where adversary() is there.
+  Adversary::Losses teach(const MicroBatch& batch,
+                          const at::Tensor& z_t,
+                          const at::Tensor& output,
+                          const LossScale& scale,
+                          int64_t step) const;
+  /// The square of the norm of each weighted term's gradient at the network's `output`, 0 where it
+  /// has none. The graph stays.
+  std::vector<double> gradient_squares(const LossTerms& terms, const at::Tensor& output) const;
 
  private:
-  /// Mean of `latents` over the core, mapped to Lab: [N, C, h, w] -> [N, 3].
-  at::Tensor region_lab(const at::Tensor& latents, const at::Tensor& core) const;
-  LossOptions options_;
-  const models::NoiseSchedule& schedule_;
-  at::Tensor rgb_weight_, rgb_bias_;  // [C, 3], [3]
-};
+  struct Prediction;
+  /// What a sample weighs in a term of the options, [N]: 0 where it is not counted.
+  at::Tensor row_weights(const TermOptions& term,
+                         const MicroBatch& batch,
+                         const std::vector<StreamSample>& samples,
+                         int64_t first,
+                         int64_t step) const;
+  at::Tensor noise_term(const MicroBatch& batch,
+                        const at::Tensor& output,
+                        const LossScale& scale) const;
+  at::Tensor color_term(const Prediction& prediction, const at::Tensor& weights) const;
+  at::Tensor multi_scale_term(const Prediction& prediction, const at::Tensor& weights) const;
+  at::Tensor lpips_term(const Prediction& prediction, const at::Tensor& weights) const;
 
-/// sRGB [..., 3] to CIELAB (D65), differentiable and continued beyond [0, 1]; equals
-/// data::rgb_to_lab inside.
-at::Tensor differentiable_rgb_to_lab(const at::Tensor& rgb);
+  LossOptions options_;
+  ObjectiveParts parts_;
+  LatentColor latent_color_;
+  std::shared_ptr<Adversary> adversary_;
+};
 
 }  // namespace limewash::trainer

@@ -59,36 +59,6 @@ void TrainingOptions::validate() const {
   }
 }
 
-void NoiseLossOptions::describe(config::Fields& fields) {
-  fields.field("inside", inside, "weight of the hole", {0.0, 1e6});
-  fields.field("outside", outside, "weight of the rest", {0.0, 1e6});
-}
-
-void ColorLossOptions::describe(config::Fields& fields) {
-  fields.field("weight", weight, "weight of the colour loss; 0: off", {0.0, 1e6});
-  fields.field("start_step", start_step, "first step that counts it", {0, 100'000'000});
-  fields.field("timestep_low", timestep_low, "first timestep that counts it", {0, 1'000'000});
-  fields.field("timestep_high", timestep_high, "one past the last timestep", {1, 1'000'000});
-  fields.choice("anchor", anchor, {"target", "reference"}, "what the region mean is compared with");
-}
-
-void LossOptions::describe(config::Fields& fields) {
-  fields.section("noise", noise);
-  fields.section("color", color);
-  fields.field("quality_weight", quality_weight, "weigh each sample by its mask quality");
-}
-
-void LossOptions::validate() const {
-  if (noise.inside == 0 && noise.outside == 0) {
-    throw ConfigError("loss.noise.inside = 0 and loss.noise.outside = 0: expected one above 0");
-  }
-  if (color.timestep_low >= color.timestep_high) {
-    throw ConfigError(
-        "loss.color.timestep_low = " + std::to_string(color.timestep_low) +
-        ": expected less than loss.color.timestep_high = " + std::to_string(color.timestep_high));
-  }
-}
-
 void OptimizerOptions::describe(config::Fields& fields) {
   fields.field("learning_rate", learning_rate, "AdamW's step size", {0.0, 10.0});
   fields.field("part_learning_rates",

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/config.h"
+#include "trainer/loss_options.h"
 #include "trainer/spike_guard.h"
 #include "trainer/stage_options.h"
 
@@ -34,34 +35,6 @@ struct TrainingOptions {
   bool gradient_checkpointing = false;
   double drop_reference = 0.1;  ///< share of samples without their reference, for guidance
   ValidationLossOptions validation;
-  void describe(config::Fields& fields);
-  void validate() const;
-};
-
-/// `loss.noise`: squared error of the network's output, weighted by region.
-struct NoiseLossOptions {
-  double inside = 1.0;   ///< weight of a latent pixel of the hole
-  double outside = 1.0;  ///< weight of a latent pixel outside of it
-  void describe(config::Fields& fields);
-};
-
-/// `loss.color`: region-mean Lab of the predicted z_0 over the core.
-struct ColorLossOptions {
-  double weight = 0.1;     ///< 0: off
-  int64_t start_step = 0;  ///< first step that counts it
-  int64_t timestep_low =
-      0;  ///< first timestep that counts it: at low noise z_t already shows the colour
-  int64_t timestep_high = 1000;  ///< one past the last
-  std::string anchor =
-      "target";  ///< target: the target's own region mean; reference: the colour asked for
-  void describe(config::Fields& fields);
-};
-
-/// `loss`.
-struct LossOptions {
-  NoiseLossOptions noise;
-  ColorLossOptions color;
-  bool quality_weight = false;  ///< weigh each sample by its mask quality
   void describe(config::Fields& fields);
   void validate() const;
 };

@@ -1,8 +1,10 @@
 #include "trainer/run_files.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <sstream>
 #include <unistd.h>
 
@@ -13,37 +15,57 @@ namespace limewash::trainer {
 
 namespace {
 
-constexpr const char* kHeader = "step,loss,noise,color,learning_rate,gradient_norm\n";
+std::vector<std::string> split(const std::string& line) {
+  std::vector<std::string> cells;
+  size_t begin = 0;
+  while (true) {
+    const size_t end = line.find(',', begin);
+    cells.push_back(line.substr(begin, end == std::string::npos ? end : end - begin));
+    if (end == std::string::npos) return cells;
+    begin = end + 1;
+  }
+}
 
-/// A whole line, or nothing for a torn one.
-bool parse_record(const std::string& line, StepRecord& record) {
-  long long step = 0;
-  int used = 0;
-  const int fields = std::sscanf(line.c_str(),
-                                 "%lld,%lf,%lf,%lf,%lf,%lf%n",
-                                 &step,
-                                 &record.loss,
-                                 &record.noise,
-                                 &record.color,
-                                 &record.learning_rate,
-                                 &record.gradient_norm,
-                                 &used);
-  record.step = step;
-  return fields == 6 && static_cast<size_t>(used) == line.size();
+/// A whole line of `columns` values behind the step, or nothing for a torn one.
+std::optional<StepRecord> parse_record(const std::string& line, size_t columns) {
+  const auto cells = split(line);
+  StepRecord record;
+  const std::string& step = cells.front();
+  const auto [end, error] = std::from_chars(step.data(), step.data() + step.size(), record.step);
+  if (cells.size() != columns + 1 || error != std::errc() || end != step.data() + step.size())
+    return std::nullopt;
+  for (size_t i = 1; i < cells.size(); ++i) {
+    char* rest = nullptr;
+    const double value = std::strtod(cells[i].c_str(), &rest);
+    if (*rest != '\0') return std::nullopt;
+    record.values.push_back(cells[i].empty() ? std::nullopt : std::optional(value));
+  }
+  return record;
+}
+
+std::string line_of(const StepRecord& record) {
+  std::string line = std::to_string(record.step);
+  for (const auto& value : record.values) {
+    char text[32] = "";
+    if (value) std::snprintf(text, sizeof text, "%.17g", *value);
+    line += std::string(",") + text;
+  }
+  return line + "\n";
 }
 
 }  // namespace
 
-LossLog::LossLog(const std::filesystem::path& path, int64_t step) : path_(path) {
-  std::string kept = kHeader;
-  if (step > 0 && std::filesystem::exists(path)) {
-    std::istringstream lines(read_file(path));
-    std::string line;
-    std::getline(lines, line);
-    StepRecord record;
-    while (std::getline(lines, line) && !lines.eof()) {
-      if (parse_record(line, record) && record.step <= step) kept += line + "\n";
-    }
+LossLog::LossLog(const std::filesystem::path& path, std::vector<std::string> columns, int64_t step)
+    : path_(path), columns_(std::move(columns)) {
+  std::string kept = "step";
+  for (const auto& column : columns_) kept += "," + column;
+  kept += "\n";
+  const auto earlier = step > 0 ? read_losses(path) : LossTable{};
+  for (const auto& record : earlier.records) {
+    if (record.step > step) continue;
+    StepRecord same{record.step, {}};
+    for (const auto& column : columns_) same.values.push_back(earlier.value(record, column));
+    kept += line_of(same);
   }
   write_file_atomically(path, kept);
   file_ = std::fopen(path.c_str(), "ae");
@@ -55,15 +77,8 @@ LossLog::~LossLog() {
 }
 
 void LossLog::append(const StepRecord& record) {
-  const int written = std::fprintf(file_,
-                                   "%lld,%.17g,%.17g,%.17g,%.17g,%.17g\n",
-                                   static_cast<long long>(record.step),
-                                   record.loss,
-                                   record.noise,
-                                   record.color,
-                                   record.learning_rate,
-                                   record.gradient_norm);
-  if (written < 0) throw InputError(path_.string() + ": can't write: " + std::strerror(errno));
+  if (std::fputs(line_of(record).c_str(), file_) < 0)
+    throw InputError(path_.string() + ": can't write: " + std::strerror(errno));
 }
 
 void LossLog::sync() {
@@ -72,17 +87,26 @@ void LossLog::sync() {
   }
 }
 
-std::vector<StepRecord> read_losses(const std::filesystem::path& path) {
-  std::vector<StepRecord> records;
-  if (!std::filesystem::exists(path)) return records;
+std::optional<double> LossTable::value(const StepRecord& record, const std::string& column) const {
+  const auto found = std::find(columns.begin(), columns.end(), column);
+  if (found == columns.end()) return std::nullopt;
+  return record.values.at(static_cast<size_t>(found - columns.begin()));
+}
+
+LossTable read_losses(const std::filesystem::path& path) {
+  LossTable table;
+  if (!std::filesystem::exists(path)) return table;
   std::istringstream lines(read_file(path));
   std::string line;
-  std::getline(lines, line);
-  StepRecord record;
+  if (!std::getline(lines, line)) return table;
+  table.columns = split(line);
+  table.columns.erase(table.columns.begin());
   while (std::getline(lines, line)) {
-    if (parse_record(line, record)) records.push_back(record);
+    if (lines.eof()) break;  // no newline: torn
+    if (auto record = parse_record(line, table.columns.size()))
+      table.records.push_back(std::move(*record));
   }
-  return records;
+  return table;
 }
 
 }  // namespace limewash::trainer

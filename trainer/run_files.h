@@ -1,9 +1,10 @@
 #pragma once
-// The files of a run that scripts read: losses.csv and summary.json (docs/formats.md).
+// losses.csv, which scripts read (docs/formats.md).
 
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,16 +12,16 @@ namespace limewash::trainer {
 
 /// One line of losses.csv.
 struct StepRecord {
-  int64_t step = 0;  ///< from 1
-  double loss = 0, noise = 0, color = 0;
-  double learning_rate = 0, gradient_norm = 0;
+  int64_t step = 0;                           ///< from 1
+  std::vector<std::optional<double>> values;  ///< of the columns behind `step`; nullopt: empty
 };
 
 /// RUN/losses.csv: each step exactly once, full precision, flushed at checkpoints.
 class LossLog {
  public:
-  /// Open for going on after `step`: what an earlier attempt wrote beyond it is cut off.
-  LossLog(const std::filesystem::path& path, int64_t step);
+  /// Open for going on after `step`: what an earlier attempt wrote beyond it is cut off, and what
+  /// it wrote of other columns than `columns` (without `step`) is left out.
+  LossLog(const std::filesystem::path& path, std::vector<std::string> columns, int64_t step);
   ~LossLog();
   LossLog(const LossLog&) = delete;
   LossLog& operator=(const LossLog&) = delete;
@@ -29,10 +30,19 @@ class LossLog {
 
  private:
   std::filesystem::path path_;
+  std::vector<std::string> columns_;
   std::FILE* file_ = nullptr;
 };
 
-/// The records of a losses.csv, for the report.
-std::vector<StepRecord> read_losses(const std::filesystem::path& path);
+/// A losses.csv; lines that a killed process left torn are not in it.
+struct LossTable {
+  std::vector<std::string> columns;  ///< without `step`
+  std::vector<StepRecord> records;
+  /// nullopt for a column that is not there or a cell that is empty.
+  std::optional<double> value(const StepRecord& record, const std::string& column) const;
+};
+
+/// Empty where there is no such file.
+LossTable read_losses(const std::filesystem::path& path);
 
 }  // namespace limewash::trainer

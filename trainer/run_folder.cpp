@@ -221,9 +221,16 @@ eval::ReportData read_report_data(const RunFolder& run) {
     const int64_t step = eval::step_of(evaluation);
     report.folders.push_back({step, fmt::format("evaluations/step-{:06d}", step)});
   }
-  for (const auto& record : read_losses(run.folder / "losses.csv")) {
-    report.losses.push_back(
-        {record.step, {{"loss", record.loss}, {"noise", record.noise}, {"color", record.color}}});
+  const auto losses = read_losses(run.folder / "losses.csv");
+  for (const auto& record : losses.records) {
+    report.losses.push_back({record.step, {}});
+    auto& terms = report.losses.back().second;
+    for (const auto& column : losses.columns) {
+      const auto value = losses.value(record, column);
+      const bool is_loss =
+          column != "learning_rate" && column != "gradient_norm" && !column.ends_with("_share");
+      if (value && is_loss) terms[column] = *value;
+    }
   }
   report.settings = read_settings(run.folder);
   return report;

@@ -14,7 +14,7 @@ namespace limewash::trainer {
 namespace {
 
 /// What is summed over ranks together with the gradients.
-enum TailSlot : int64_t { kTotal, kNoise, kColor, kStop, kTailSize };
+enum TailSlot : int64_t { kStop, kLosses };  // kLosses: as LossTail has them
 
 /// Steps in a row without a finite gradient that end a run.
 constexpr int64_t kMostSkippedSteps = 10;
@@ -58,7 +58,14 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
       parts_(std::move(parts)),
       stages_(stages_of(options.training, options.optimizer)),
       trained_(trained_parts(parts_.adapter, parts_.base.unet, stages_.front().name)),
-      parameters_(all_parameters(trained_), kTailSize),
+      objective_(options.loss,
+                 {parts_.base.schedule,
+                  parts_.cache.latent_to_rgb(),
+                  parts_.seed,
+                  parts_.loss_decoder ? parts_.loss_decoder.get() : parts_.base.vae.get(),
+                  parts_.lpips.get()}),
+      loss_tail_(options.loss, objective_.terms()),
+      parameters_(all_parameters(trained_), kLosses + loss_tail_.size()),
       optimizer_(options.optimizer, parameters_.values(), sizes_of(trained_)),
       guard_(options.optimizer.spike_guard),
       source_(
@@ -71,10 +78,10 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
            parts_.communicator.rank(),
            parts_.communicator.size(),
            options.loader,
-           parts_.base.unet->parameters().front().is_cuda()},
+           parts_.base.unet->parameters().front().is_cuda(),
+           options.loss.noise.offset_noise},
           options.training,
           options.loss.quality_weight),
-      objective_(options.loss, parts_.base.schedule, parts_.cache.latent_to_rgb()),
       text_(models::encode_empty_prompt(parts_.base)),
       identity_{parts_.dataset.fingerprint(),
                 parts_.base.fingerprint,
@@ -94,7 +101,10 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
 Trainer::~Trainer() = default;
 
 TrainStatus Trainer::train() {
-  if (is_writer()) loss_log_ = std::make_unique<LossLog>(parts_.run_folder / "losses.csv", step_);
+  if (is_writer()) {
+    loss_log_ =
+        std::make_unique<LossLog>(parts_.run_folder / "losses.csv", loss_tail_.columns(), step_);
+  }
   if (is_writer() && parts_.validation != nullptr) {
     validation_log_ = std::make_unique<ValidationLog>(
         parts_.run_folder / "validation_losses.csv", parts_.validation->names(), step_);
@@ -171,6 +181,7 @@ void Trainer::train_step() {
 
   // 2. Forward and backward over this rank's micro-batches.
   parameters_.zero();
+  if (objective_.adversary() != nullptr) objective_.adversary()->zero();
   const auto micro_batches = options_.training.global_batch / options_.training.micro_batch;
   for (int64_t i = parts_.communicator.rank(); i < micro_batches; i += parts_.communicator.size()) {
     forward_backward(scale);
@@ -184,6 +195,7 @@ void Trainer::train_step() {
   // 4. Update. A gradient that is not finite is so on every rank: all of them skip.
   const auto rates = learning_rates(stages_[stage_], trained_, step_);
   const double norm = update(rates);
+  update_discriminators();
   skipped_in_a_row_ = std::isfinite(norm) ? 0 : skipped_in_a_row_ + 1;
   refuse_endless_skips(samples);
   ++step_;
@@ -205,16 +217,30 @@ void Trainer::forward_backward(const LossScale& scale) {
   const auto output = parts_.base.unet->forward(
       torch::cat({z_t, batch.mask, batch.hole_latents}, 1), batch.timesteps, text, reference);
   const auto terms = objective_(batch, batch.samples, 0, z_t, output, scale, step_);
+  const auto squares =
+      measures_shares(step_) ? objective_.gradient_squares(terms, output) : std::vector<double>{};
   terms.total.backward();
   parts_.adapter.end_dropout();
-  torch::NoGradGuard no_grad;
-  parameters_.tail()[kTotal].add_(terms.total.detach());
-  parameters_.tail()[kNoise].add_(terms.noise);
-  parameters_.tail()[kColor].add_(terms.color);
+  const auto discriminators = objective_.adversary() != nullptr
+                                  ? objective_.teach(batch, z_t, output, scale, step_)
+                                  : Adversary::Losses{};
+  loss_tail_.add(
+      parameters_.tail().narrow(0, kLosses, loss_tail_.size()), terms, discriminators, squares);
+}
+
+void Trainer::update_discriminators() {
+  if (objective_.adversary() == nullptr) return;
+  parts_.communicator.all_reduce_sum(objective_.adversary()->reduced());
+  if (options_.loss.adversarial.learning().start_step <= step_) objective_.adversary()->step();
+}
+
+bool Trainer::measures_shares(int64_t step) const {
+  const auto every = options_.loss.gradient_share_every;
+  return every > 0 && step % every == 0;
 }
 
 double Trainer::total_loss() const {
-  return parameters_.tail()[kTotal].item<float>();
+  return parameters_.tail()[kLosses].item<float>();  // LossTail has the total first
 }
 
 void Trainer::refuse_endless_skips(const std::vector<StreamSample>& samples) const {
@@ -230,18 +256,24 @@ void Trainer::refuse_endless_skips(const std::vector<StreamSample>& samples) con
 }
 
 void Trainer::record_step(double gradient_norm, double learning_rate) {
-  const auto tail = parameters_.tail();
-  const auto at = [&](TailSlot slot) { return static_cast<double>(tail[slot].item<float>()); };
-  last_loss_ = at(kTotal);
+  const auto losses = loss_tail_.read(parameters_.tail().narrow(0, kLosses, loss_tail_.size()),
+                                      measures_shares(step_ - 1));
+  last_loss_ = losses.total;
   if (!is_writer()) return;
-  loss_log_->append({step_, at(kTotal), at(kNoise), at(kColor), learning_rate, gradient_norm});
+  loss_log_->append({step_, loss_tail_.values(losses, learning_rate, gradient_norm)});
   if (parts_.recorder != nullptr) {
-    parts_.recorder->metric("loss", at(kTotal), step_);
-    parts_.recorder->metric("loss/noise", at(kNoise), step_);
-    parts_.recorder->metric("loss/color", at(kColor), step_);
-    parts_.recorder->metric("learning_rate", learning_rate, step_);
-    parts_.recorder->metric("gradient_norm", gradient_norm, step_);
-    parts_.recorder->metric("epoch", source_.epoch_at(step_), step_);
+    auto& recorder = *parts_.recorder;
+    recorder.metric("loss", losses.total, step_);
+    for (const auto& term : losses.terms) {
+      recorder.metric("loss/" + term.name, term.value, step_);
+      recorder.metric("loss/" + term.name + "/weighted", term.weight * term.value, step_);
+      if (term.share) recorder.metric("loss/" + term.name + "/share", *term.share, step_);
+    }
+    for (const auto& term : losses.discriminators)
+      recorder.metric("loss/" + term.name, term.value, step_);
+    recorder.metric("learning_rate", learning_rate, step_);
+    recorder.metric("gradient_norm", gradient_norm, step_);
+    recorder.metric("epoch", source_.epoch_at(step_), step_);
   }
   char note[64];
   std::snprintf(note, sizeof note, "loss %.4f", last_loss_);

@@ -22,6 +22,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/checkpoint_writer.h"
 #include "trainer/flat_parameters.h"
+#include "trainer/loss_tail.h"
 #include "trainer/objective.h"
 #include "trainer/options.h"
 #include "trainer/run_files.h"
@@ -49,6 +50,9 @@ struct TrainerParts {
   int64_t recolorings = 1;
   uint64_t seed = 42;
   std::string unet_config;  ///< of the base's unet/config.json: goes with an exported UNet
+  /// Decodes predicted latents for the loss; nullptr: the base's VAE.
+  std::shared_ptr<models::Autoencoder> loss_decoder;
+  std::shared_ptr<const eval::Lpips> lpips;  ///< nullptr: the loss has no such term
 };
 
 struct TrainerOptions {
@@ -89,6 +93,10 @@ class Trainer {
   /// Of the step in work, over all ranks.
   double total_loss() const;
   void record_step(double gradient_norm, double learning_rate);
+  /// One step of the discriminators, where there are some, by the gradients of all ranks.
+  void update_discriminators();
+  /// Whether the step in work measures each term's share of the gradient.
+  bool measures_shares(int64_t step) const;
   void refuse_endless_skips(const std::vector<StreamSample>& samples) const;
   /// Copy the state and have it written in the background.
   void save();
@@ -116,11 +124,12 @@ class Trainer {
   std::vector<Stage> stages_;
   size_t stage_ = 0;
   std::vector<TrainedPart> trained_;
+  Objective objective_;
+  LossTail loss_tail_;
   FlatParameters parameters_;
   AdamW optimizer_;
   SpikeGuard guard_;
   BatchSource source_;
-  Objective objective_;
   at::Tensor text_;  // [1, L, D], the empty prompt
   RunIdentity identity_;
   std::unique_ptr<LossLog> loss_log_;

@@ -65,6 +65,7 @@ int64_t Trainer::resume() {
       throw InputError(path.string() + ": no weights of an earlier stage: '" + name + "'");
     tensor.copy_(found->second);
   }
+  if (objective_.adversary() != nullptr) objective_.adversary()->load_state(state.extra);
   guard_.restore(state.recent_losses, state.loss_spikes);
   skipped_in_a_row_ = state.skipped_in_a_row;
   seconds_ = state.seconds;
@@ -105,6 +106,10 @@ TrainingState Trainer::state_now() {
   state.ema = host_copy(optimizer_.ema);
   for (const auto& [name, tensor] : settled_parameters())
     state.extra[kSettledPrefix + name] = host_copy(tensor);
+  if (objective_.adversary() != nullptr) {
+    for (const auto& [name, tensor] : objective_.adversary()->state())
+      state.extra[name] = host_copy(tensor);
+  }
   state.identity = identity_;
   return state;
 }

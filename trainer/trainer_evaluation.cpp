@@ -109,7 +109,7 @@ void Trainer::write_summary(TrainStatus status, bool with_controls) {
   summary.trainers = parts_.communicator.size();
   if (step_ > 0) {
     const auto losses = read_losses(parts_.run_folder / "losses.csv");
-    if (!losses.empty()) summary.final_loss = losses.back().loss;
+    if (!losses.records.empty()) summary.final_loss = losses.value(losses.records.back(), "loss");
     summary.checkpoint = checkpoint_path(std::filesystem::path("checkpoints"), step_).string();
   }
   write_run_summary(parts_.run_folder, summary, controls);

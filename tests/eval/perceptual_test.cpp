@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <gmock/gmock.h>
+#include <torch/torch.h>
 
 #include "eval/clip_similarity.h"
 #include "eval/color_metrics.h"
@@ -41,6 +42,29 @@ TEST_F(LpipsTest, IsZeroForEqualPicturesAndTheSameBothWays) {
   ASSERT_TRUE(there);
   EXPECT_GT(*there, 0.01);
   EXPECT_THAT(lpips.distance(pictures_.b, pictures_.a), Optional(DoubleNear(*there, 1e-6)));
+}
+
+TEST_F(LpipsTest, OfTensorsIsTheSameFigureWithAGradient) {
+  const Lpips lpips(weights_->file());
+  const auto tensor = [](const data::Image& image) {
+    return torch::from_blob(const_cast<uint8_t*>(image.pixels.data()),
+                            {1, image.height, image.width, 3},
+                            torch::kUInt8)
+               .permute({0, 3, 1, 2})
+               .to(torch::kFloat) /
+               127.5 -
+           1;
+  };
+  const auto b = tensor(pictures_.b);
+  auto a = tensor(pictures_.a).requires_grad_(true);
+  const auto rows = lpips.distance(torch::cat({a, b}), torch::cat({b, b}));
+  EXPECT_NEAR(rows[0].item<double>(), *lpips.distance(pictures_.a, pictures_.b), 1e-5);
+  EXPECT_EQ(rows[1].item<double>(), 0.0);
+  rows.sum().backward();
+  EXPECT_TRUE(a.grad().isfinite().all().item<bool>());
+  EXPECT_GT(a.grad().abs().max().item<double>(), 0.0);
+  EXPECT_THROW(lpips.distance(torch::zeros({1, 3, 20, 40}), torch::zeros({1, 3, 20, 40})),
+               InputError);
 }
 
 TEST_F(LpipsTest, LiesWhereThePicturesDiffer) {

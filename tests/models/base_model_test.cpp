@@ -56,6 +56,23 @@ TEST(BaseModel, LoadsAWholeFolder) {
   EXPECT_EQ(base.image_encoder->config().projection_dim, 10);
 }
 
+TEST(BaseModel, TakesAnotherScheduleForTrainingAndSampling) {
+  auto options = golden_base();
+  const auto scheduler = golden_path("base") / "scheduler/scheduler_config.json";
+  const auto own = schedule_config(options, scheduler);
+  options.zero_terminal_snr = own.rescale_betas_zero_snr ? "off" : "on";
+  options.timestep_spacing = "trailing";
+  const BaseModel base = load_base_model(options);
+  EXPECT_NE(base.schedule.config().rescale_betas_zero_snr, own.rescale_betas_zero_snr);
+  EXPECT_EQ(base.schedule.inference_timesteps(4).front(), own.num_train_timesteps - 1);
+  options.zero_terminal_snr = "on";
+  options.prediction_type = "epsilon";
+  EXPECT_THAT(message_of<ConfigError>([&] { schedule_config(options, scheduler); }),
+              AllOf(HasSubstr("base.zero_terminal_snr"), HasSubstr("base.prediction_type")));
+  options.zero_terminal_snr = "off";
+  EXPECT_EQ(schedule_config(options, scheduler).prediction_type, PredictionType::kEpsilon);
+}
+
 TEST(BaseModel, EmptyPromptAgreesWithTransformers) {
   BaseModel base = load_base_model(golden_base());
   const std::vector<int64_t> ids = {38, 39, 39, 39, 39, 39, 39, 39, 39};

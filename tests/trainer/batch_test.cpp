@@ -99,7 +99,8 @@ class BatchSourceTest : public testing::Test {
                                                           rank,
                                                           ranks,
                                                           loader,
-                                                          false},
+                                                          false,
+                                                          offset_noise},
                                          options,
                                          true);
   }
@@ -111,6 +112,7 @@ class BatchSourceTest : public testing::Test {
   TrainingOptions options;
   bool skip_bad_samples = false;
   int64_t variants = 1;
+  double offset_noise = 0;
 };
 
 TEST_F(BatchSourceTest, GivesTheSamplesOfTheGlobalBatchWithTheirDraws) {
@@ -156,6 +158,29 @@ TEST_F(BatchSourceTest, GivesTheSamplesOfTheGlobalBatchWithTheirDraws) {
   }
   EXPECT_GT(dropped, 3);
   EXPECT_LT(dropped, 40);
+}
+
+TEST_F(BatchSourceTest, ShiftsTheNoiseOfAChannelByADrawOfTheSample) {
+  const auto plain = source();
+  offset_noise = 0.25;
+  const auto shifted = source();
+  std::vector<float> shifts;
+  for (int i = 0; i < 20; ++i) {
+    const MicroBatch without = plain->next(), with = shifted->next();
+    for (int64_t row = 0; row < 2; ++row) {
+      const auto& sample = with.samples[static_cast<size_t>(row)];
+      RandomStream draws(kSeed, Purpose::kOffsetNoise, sample.epoch, sample.id);
+      for (int64_t channel = 0; channel < kChannels; ++channel) {
+        const auto shift = with.noise[row][channel] - without.noise[row][channel];
+        const float expected = 0.25F * draws.normal();
+        EXPECT_LT((shift - expected).abs().max().item<float>(), 1e-6F);
+        shifts.push_back(expected);
+      }
+    }
+    EXPECT_TRUE(torch::equal(with.z0, without.z0));
+    EXPECT_TRUE(torch::equal(with.timesteps, without.timesteps));
+  }
+  EXPECT_GT(*std::max_element(shifts.begin(), shifts.end()), 0.1F);
 }
 
 TEST_F(BatchSourceTest, DealsTheMicroBatchesOfAStepToTheRanks) {

@@ -30,6 +30,7 @@ class CheckpointTest : public ::testing::Test {
     state.values = torch::arange(5, torch::kFloat) + static_cast<double>(step);
     state.exp_avg = state.values * 0.1;
     state.exp_avg_sq = state.values * 0.01;
+    state.extra = {{"other.values", state.values * 3}, {"other.updates", torch::full({1}, step)}};
     state.identity = {"data", "base", "a:[5]\n", "rank: 4\nseed: 1\n"};
     return state;
   }
@@ -49,6 +50,8 @@ TEST_F(CheckpointTest, GivesBackWhatWasWritten) {
   EXPECT_TRUE(torch::equal(read.values, state_at(7).values));
   EXPECT_TRUE(torch::equal(read.exp_avg_sq, state_at(7).exp_avg_sq));
   EXPECT_FALSE(read.ema.defined());
+  EXPECT_TRUE(torch::equal(read.extra.at("other.values"), state_at(7).values * 3));
+  EXPECT_EQ(read.extra.at("other.updates").item<int64_t>(), 7);
   EXPECT_EQ(read_file(checkpoint_path(folder_, 7) / "adapter.bin"), "adapter");
 }
 

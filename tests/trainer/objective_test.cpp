@@ -69,7 +69,7 @@ TEST(ColorOfLoss, HasAFiniteGradientInAndBeyondTheGamut) {
 TEST(Objective, IsZeroForAPerfectPrediction) {
   const auto schedule = v_schedule();
   const Fixture fixture;
-  const Objective objective({}, schedule, kIdentityMap);
+  const Objective objective({}, {schedule, kIdentityMap});
   const auto& batch = fixture.batch;
   const auto z_t = schedule.add_noise(batch.z0, batch.noise, batch.timesteps);
   const auto perfect = schedule.training_target(batch.z0, batch.noise, batch.timesteps);
@@ -82,7 +82,7 @@ TEST(Objective, SumsToTheSameLossHoweverTheBatchIsCut) {
   const Fixture fixture;
   LossOptions options;
   options.noise.outside = 0.3;
-  const Objective objective(options, schedule, kIdentityMap);
+  const Objective objective(options, {schedule, kIdentityMap});
   const auto output = torch::randn({4, 3, 6, 5});
   const auto z_t =
       schedule.add_noise(fixture.batch.z0, fixture.batch.noise, fixture.batch.timesteps);
@@ -109,7 +109,7 @@ TEST(Objective, CountsColorOnlyWhereItIsAsked) {
   options.color.start_step = 100;
   options.color.timestep_low = 300;
   options.color.timestep_high = 700;
-  const Objective objective(options, schedule, kIdentityMap);
+  const Objective objective(options, {schedule, kIdentityMap});
   StreamSample sample;
   sample.timestep = 500;
   EXPECT_TRUE(objective.counts_color(sample, 100));
@@ -129,7 +129,7 @@ TEST(Objective, PullsTheRegionTowardsTheAskedColor) {
   LossOptions options;
   options.color.weight = 1.0;
   options.color.anchor = "reference";
-  const Objective objective(options, schedule, kIdentityMap);
+  const Objective objective(options, {schedule, kIdentityMap});
   auto output =
       schedule.training_target(fixture.batch.z0, fixture.batch.noise, fixture.batch.timesteps)
           .clone();
@@ -137,14 +137,14 @@ TEST(Objective, PullsTheRegionTowardsTheAskedColor) {
   const auto z_t =
       schedule.add_noise(fixture.batch.z0, fixture.batch.noise, fixture.batch.timesteps);
   const auto terms = objective(fixture.batch, fixture.samples, 0, z_t, output, {100.0, 3.0}, 0);
-  EXPECT_GT(terms.color.item<double>(), 0.1);  // asked for black
+  EXPECT_GT(terms.value("color").item<double>(), 0.1);  // asked for black
   terms.total.backward();
   EXPECT_EQ(output.grad()[3].abs().max().item<double>(), 0.0)
       << "a sample without core has no colour loss";
   torch::NoGradGuard no_grad;
   const auto better = objective(
       fixture.batch, fixture.samples, 0, z_t, output - 0.01 * output.grad(), {100.0, 3.0}, 0);
-  EXPECT_LT(better.color.item<double>(), terms.color.item<double>());
+  EXPECT_LT(better.value("color").item<double>(), terms.value("color").item<double>());
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "trainer/options.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "runtime/error.h"
@@ -22,6 +23,39 @@ TEST(TrainingOptions, RefuseAMicroBatchThatDoesNotDivide) {
 TEST(LossOptions, RefuseAnEmptyTimestepRangeAndNoLossAtAll) {
   EXPECT_THROW(read<LossOptions>("color: {timestep_low: 500, timestep_high: 500}\n"), ConfigError);
   EXPECT_THROW(read<LossOptions>("noise: {inside: 0, outside: 0}\n"), ConfigError);
+}
+
+TEST(LossOptions, NameTheKeyThatIsWrong) {
+  const auto message = [](const std::string& yaml) -> std::string {
+    try {
+      read<LossOptions>(yaml);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"noise: {kind: l1}", "noise.kind"},
+      {"noise: {min_snr_gamma: -1}", "noise.min_snr_gamma"},
+      {"color: {path: pixels}", "color.path"},
+      {"perceptual: {lpips: {weight: 1}}", "loss.perceptual.lpips.weights"},
+      {"perceptual: {multi_scale: {timestep_low: 900, timestep_high: 100}}",
+       "loss.perceptual.multi_scale.timestep_low"},
+      {"adversarial: {timestep_low: 7, timestep_high: 7}", "loss.adversarial.timestep_low"},
+      {"adversarial: {num_halvings: 9}", "adversarial.num_halvings"},
+      {"decoder: /nowhere", "loss.decoder"},
+      {"crop: 0", "crop"},
+  };
+  for (const auto& [yaml, key] : cases) EXPECT_THAT(message(yaml), testing::HasSubstr(key)) << yaml;
+}
+
+TEST(LossOptions, LeaveEverythingNewOff) {
+  const LossOptions options;
+  EXPECT_FALSE(options.decodes());
+  EXPECT_FALSE(options.adversarial.on());
+  EXPECT_EQ(options.noise.kind, "mse");
+  EXPECT_EQ(options.noise.min_snr_gamma, 0);
+  EXPECT_EQ(options.noise.offset_noise, 0);
 }
 
 TEST(OptimizerOptions, SurviveWritingAndReading) {

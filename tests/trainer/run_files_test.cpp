@@ -8,26 +8,46 @@
 namespace limewash::trainer {
 namespace {
 
+const std::vector<std::string> kColumns{"loss", "color", "learning_rate"};
+
 TEST(LossLog, HoldsEachStepOnceAfterARollbackAndATornLine) {
   const auto path =
       std::filesystem::path(::testing::TempDir()) / ("losses-" + std::to_string(getpid()) + ".csv");
   {
-    LossLog log(path, 0);
+    LossLog log(path, kColumns, 0);
     for (int64_t step = 1; step <= 5; ++step)
-      log.append({step, 0.1 * static_cast<double>(step), 0, 0, 1e-3, 2.0});
+      log.append({step, {0.1 * static_cast<double>(step), std::nullopt, 1e-3}});
     log.sync();
   }
   std::ofstream(path, std::ios::app) << "6,0.6,0,";  // the process died here
   {
-    LossLog log(path, 3);  // going on from a checkpoint at 3
-    log.append({4, 1.0 / 3.0, 0, 0, 1e-3, 2.0});
+    LossLog log(path, kColumns, 3);  // going on from a checkpoint at 3
+    log.append({4, {1.0 / 3.0, 2.0, 1e-3}});
     log.sync();
   }
-  const auto records = read_losses(path);
-  ASSERT_EQ(records.size(), 4U);
-  EXPECT_EQ(records[2].step, 3);
-  EXPECT_EQ(records[3].step, 4);
-  EXPECT_EQ(records[3].loss, 1.0 / 3.0) << "full precision";
+  const auto table = read_losses(path);
+  EXPECT_EQ(table.columns, kColumns);
+  ASSERT_EQ(table.records.size(), 4U);
+  EXPECT_EQ(table.records[2].step, 3);
+  EXPECT_EQ(table.value(table.records[2], "color"), std::nullopt) << "an empty cell";
+  EXPECT_EQ(table.records[3].step, 4);
+  EXPECT_EQ(table.value(table.records[3], "loss"), 1.0 / 3.0) << "full precision";
+  EXPECT_EQ(table.value(table.records[3], "lpips"), std::nullopt) << "no such column";
+  std::filesystem::remove(path);
+}
+
+TEST(LossLog, GoesOnWithTheColumnsThatItIsGiven) {
+  const auto path = std::filesystem::path(::testing::TempDir()) /
+                    ("columns-" + std::to_string(getpid()) + ".csv");
+  std::ofstream(path) << "step,loss,noise\n1,0.5,nan\n2,0.25,0.125\n";
+  {
+    LossLog log(path, {"noise", "loss", "new"}, 2);
+    log.append({3, {1.0, 2.0, 3.0}});
+    log.sync();
+  }
+  std::ifstream file(path);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_EQ(text, "step,noise,loss,new\n1,nan,0.5,\n2,0.125,0.25,\n3,1,2,3\n");
   std::filesystem::remove(path);
 }
 
