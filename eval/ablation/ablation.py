@@ -86,6 +86,8 @@ class Ablation:
         print(f"{arguments[0]} {arguments[arguments.index('--out') + 1]}", flush=True)
         with open(log, "a") as file:
             done = subprocess.run([self.options.limewash, *map(str, arguments)], stdout=file, stderr=file)
+        if done.returncode == STOPPED:
+            raise KeyboardInterrupt
         if done.returncode != 0:
             sys.exit(f"{' '.join(map(str, arguments))}: exit status {done.returncode}; see {log}")
 
@@ -214,6 +216,9 @@ def main(arguments=None):
     except (ValueError, KeyError, yaml.YAMLError) as error:
         print(f"{options.plan}: {error}", file=sys.stderr)
         return USAGE
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return STOPPED
     results = ablation.results()
     ablation.write(results)
     print(f"tables in {options.document}")

@@ -21,6 +21,12 @@ class PlainDumper(yaml.emitter.Emitter, yaml.serializer.Serializer, yaml.represe
         yaml.representer.Representer.__init__(self, default_flow_style=False, sort_keys=False)
         yaml.resolver.BaseResolver.__init__(self)
 
+    def represent_text(self, text):
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text else '"')
+
+
+PlainDumper.add_representer(str, PlainDumper.represent_text)
+
 
 def read_yaml(path):
     """All values as texts."""
@@ -62,6 +68,7 @@ class Plan:
     def __init__(self, path=ARMS):
         document = read_yaml(path)
         self.baseline = document["baseline"]
+        self.common = document.get("common") or {}
         self.arms = {name: self._arm(name, body) for name, body in document["arms"].items()}
         self.groups = [self._group(body) for body in document["groups"]]
         for arm in self.arms.values():
@@ -77,7 +84,7 @@ class Plan:
     def _arm(self, name, body):
         if set(body) - ARM_KEYS:
             raise ValueError(f"arm {name}: unknown keys {', '.join(sorted(set(body) - ARM_KEYS))}")
-        return Arm(name, body["title"], body.get("set") or {}, body.get("data", "clean"), float(body.get("steps", 1)),
+        return Arm(name, body["title"], {**self.common, **(body.get("set") or {})}, body.get("data", "clean"), float(body.get("steps", 1)),
                    body.get("evaluate") or {})
 
     def _group(self, body):

@@ -61,10 +61,11 @@ class Rooms:
 
     def dataset(self, kind):
         """`path`; made when it is not there."""
-        made = self.path(kind)
-        if not (made / "index.json").exists():
+        # The last file that is written: what was cut short is gone on with.
+        last = self.folder / "masks.json" if kind == "filtered" else self.path(kind) / "report.json"
+        if not last.exists():
             getattr(self, "_make_" + kind)()
-        return made
+        return self.path(kind)
 
     def describe_masks(self):
         """What the wrong masks and the filter are, in numbers; None when they were not made."""

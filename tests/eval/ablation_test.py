@@ -26,6 +26,7 @@ import ablation_table  # noqa: E402
 
 PLAN = """
 baseline: one
+common: {loss.color.weight: 0.5, base.lora: ""}
 groups:
   - {name: first, title: First, question: "Which?", arms: [one, two, unknown]}
   - {name: second, title: Second, question: "And which?", arms: [two, built, together], against: two, by_lightness: true}
@@ -233,6 +234,10 @@ class WithStandIn(unittest.TestCase):
         self.assertEqual(config["base"]["ip_adapter"], str(self.folder / "work/runs/two-seed3/adapter/ip_adapter.safetensors"))
         self.assertEqual(config["run"]["seed"], "3")
         self.assertEqual(config["evaluation"]["every"], "25")
+        self.assertEqual(config["loss"]["color"]["weight"], "0.5", "what all arms have in common")
+        other = (self.folder / "work/configs/two-seed3.yaml").read_text()
+        self.assertIn("weight: 1e-2\n", other, "as it was written, over what all arms have in common")
+        self.assertIn('lora: ""\n', other)
 
     def test_claims_are_held_against_the_figures(self):
         self.run_it()
