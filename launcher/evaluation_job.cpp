@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <set>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
 #include "data/dataset.h"
 #include "models/adapter_files.h"
+#include "models/model_folder.h"
 #include "models/precision.h"
 #include "runtime/error.h"
 
@@ -153,6 +156,45 @@ void follow_holes(Config& config,
   }
 }
 
+/// The schedule that the first adapter was trained with, where the configuration leaves it to the
+/// base; another adapter's is warned of.
+void follow_schedule(Config& config,
+                     models::BaseModel& base,
+                     const std::vector<PlannedSubject>& subjects,
+                     const std::vector<models::AdapterFiles>& files) {
+  struct Setting {
+    std::string name;
+    std::string models::BaseOptions::*member;
+    std::set<std::string> values;
+  };
+  const std::vector<Setting> settings = {
+      {"prediction_type", &models::BaseOptions::prediction_type, {"epsilon", "v_prediction"}},
+      {"zero_terminal_snr", &models::BaseOptions::zero_terminal_snr, {"on", "off"}},
+      {"timestep_spacing",
+       &models::BaseOptions::timestep_spacing,
+       {"leading", "trailing", "linspace"}}};
+  for (const auto& [name, member, values] : settings) {
+    std::string& used = config.base.*member;
+    bool settled = used != "model";
+    for (size_t i = 0; i < subjects.size(); ++i) {
+      if (subjects[i].method != "adapter") continue;
+      const auto found = files[i].metadata.find("limewash." + name);
+      const bool known = found != files[i].metadata.end() && values.contains(found->second);
+      const std::string trained = known ? found->second : "model";
+      if (!std::exchange(settled, true)) used = trained;
+      if (trained == used) continue;
+      spdlog::warn("{}: was trained with base.{} = {}, and is evaluated with {}",
+                   subjects[i].source,
+                   name,
+                   trained,
+                   used);
+    }
+  }
+  const auto folder = models::resolve_model_folder(config.base.model);
+  base.schedule = models::NoiseSchedule(
+      models::schedule_config(config.base, folder / "scheduler/scheduler_config.json"));
+}
+
 data::Dataset open_dataset(const std::string& folder, std::string& split) {
   if (folder.empty()) {
     throw ConfigError(
@@ -245,6 +287,7 @@ eval::Comparison run_evaluation_job(Config config,
             : models::AdapterFiles{});
   }
   follow_holes(config, subjects, files, request.hole_is_configured);
+  follow_schedule(config, base, subjects, files);
   eval::Evaluator evaluator(base, dataset, config.reference, config.evaluation, communicator);
 
   eval::Comparison comparison{

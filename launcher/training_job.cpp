@@ -99,6 +99,8 @@ std::map<std::string, std::string> adapter_metadata(const Config& config,
     metadata["limewash.prediction_type"] = config.base.prediction_type;
   if (config.base.zero_terminal_snr != "model")
     metadata["limewash.zero_terminal_snr"] = config.base.zero_terminal_snr;
+  if (config.base.timestep_spacing != "model")
+    metadata["limewash.timestep_spacing"] = config.base.timestep_spacing;
   return metadata;
 }
 

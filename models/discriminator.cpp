@@ -28,7 +28,7 @@ Discriminator::Discriminator(const DiscriminatorOptions& options,
     auto weight = normal_start(
         {outputs, inputs, kernel, kernel}, std::sqrt(gain / fan_in), seed, key + ".weight");
     parameters_.push_back({key + ".weight", weight.requires_grad_(true)});
-    parameters_.push_back({key + ".bias", torch::zeros({outputs}).requires_grad_(true)});
+    if (!last) parameters_.push_back({key + ".bias", torch::zeros({outputs}).requires_grad_(true)});
     inputs = outputs;
     outputs *= 2;
   }
@@ -44,11 +44,12 @@ at::Tensor Discriminator::forward(const at::Tensor& input, bool frozen) const {
               " or more a side, got ",
               input.sizes());
   const auto tensor = [&](size_t index) {
+    if (index >= parameters_.size()) return at::Tensor();  // the last layer's bias
     const at::Tensor& parameter = parameters_[index].tensor;
     return frozen ? parameter.detach() : parameter;
   };
   at::Tensor hidden = input;
-  const size_t layers = parameters_.size() / 2;
+  const size_t layers = (parameters_.size() + 1) / 2;
   for (size_t layer = 0; layer < layers; ++layer) {
     const bool last = layer == layers - 1;
     const int64_t stride = layer == 0 || last ? 1 : 2;

@@ -19,7 +19,8 @@ struct DiscriminatorOptions {
 
 /// PatchGAN (Isola et al., 2017): a convolution of kernel 3, then kernels of 4 with stride 2, leaky
 /// ReLUs of 0.2 between, and a last convolution of kernel 3 that leaves one logit a patch. No
-/// normalisation, as a gradient penalty on single samples asks for.
+/// normalisation, as a gradient penalty on single samples asks for. The last layer has no bias: in
+/// a hinge loss its gradient is 1 - 1, and Adam would make steps of what rounding leaves of that.
 class Discriminator {
  public:
   /// Weights start normal with Kaiming's deviation, a pure function of seed and `name`; biases at

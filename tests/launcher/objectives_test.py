@@ -125,6 +125,17 @@ class Objectives(unittest.TestCase):
         file = self.work.folder("zero") / "adapter/pytorch_lora_weights.safetensors"
         header = json.loads(file.read_bytes()[8 : 8 + int.from_bytes(file.read_bytes()[:8], "little")])
         self.assertEqual(header["__metadata__"]["limewash.zero_terminal_snr"], "on")
+        # The same paintings: evaluate follows what the file says.
+        again = self.work.path / "evaluated"
+        self.work.run("evaluate", "zero", *settings, flags=["--adapter", file.parent, "--out", again])
+        plain = [part for part in settings if not part.startswith("base.")]
+        follows = self.work.path / "follows"
+        self.work.run("evaluate", "zero", *plain, flags=["--adapter", file.parent, "--out", follows])
+        metrics = [json.loads((folder / "metrics.json").read_text())["delta_e_2000"] for folder in (again, follows)]
+        self.assertEqual(metrics[0], metrics[1])
+        other = self.work.path / "other"
+        wrong = self.work.run("evaluate", "zero", *plain, "base.zero_terminal_snr=off", flags=["--adapter", file.parent, "--out", other])
+        self.assertIn("base.zero_terminal_snr", wrong.stderr)
 
 
 if __name__ == "__main__":

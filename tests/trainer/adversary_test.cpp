@@ -106,7 +106,7 @@ TEST(Adversary, HasTheGradientThatDifferencesShowWithItsPenalty) {
   const auto values = state.at("discriminators.values");
   const auto start = values.clone();
   const auto direction = torch::randn_like(gradient) * 0.1;
-  constexpr double kStep = 1e-2;
+  constexpr double kStep = 2e-3;
   const auto at = [&](double place) {
     torch::NoGradGuard no_grad;
     values.copy_(start + place * direction);

@@ -92,12 +92,13 @@ class Discriminator(torch.nn.Sequential):
     def __init__(self, tensors, name):
         layers, count = [], sum(key.startswith(name) and key.endswith("weight") for key in tensors)
         for number in range(count):
-            weight, bias = tensors[f"{name}.{number}.weight"], tensors[f"{name}.{number}.bias"]
-            outer = number in (0, count - 1)
-            conv = torch.nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], 1 if outer else 2, 1)
+            weight, bias = tensors[f"{name}.{number}.weight"], tensors.get(f"{name}.{number}.bias")
+            stride = 1 if number in (0, count - 1) else 2
+            conv = torch.nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], stride, 1, bias=bias is not None)
             with torch.no_grad():
                 conv.weight.copy_(weight)
-                conv.bias.copy_(bias)
+                if bias is not None:
+                    conv.bias.copy_(bias)
             layers += [conv] if number == count - 1 else [conv, torch.nn.LeakyReLU(0.2)]
         super().__init__(*layers)
 
@@ -105,7 +106,8 @@ class Discriminator(torch.nn.Sequential):
         convolutions = [layer for layer in self if isinstance(layer, torch.nn.Conv2d)]
         for number, layer in enumerate(convolutions):
             yield f"{name}.{number}.weight", layer.weight
-            yield f"{name}.{number}.bias", layer.bias
+            if layer.bias is not None:
+                yield f"{name}.{number}.bias", layer.bias
 
 
 class Loop:
