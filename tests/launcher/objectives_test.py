@@ -131,7 +131,7 @@ class Objectives(unittest.TestCase):
         plain = [part for part in settings if not part.startswith("base.")]
         follows = self.work.path / "follows"
         self.work.run("evaluate", "zero", *plain, flags=["--adapter", file.parent, "--out", follows])
-        metrics = [json.loads((folder / "metrics.json").read_text())["delta_e_2000"] for folder in (again, follows)]
+        metrics = [json.loads((folder / "metrics.json").read_text())["metrics"]["delta_e_2000"] for folder in (again, follows)]
         self.assertEqual(metrics[0], metrics[1])
         other = self.work.path / "other"
         wrong = self.work.run("evaluate", "zero", *plain, "base.zero_terminal_snr=off", flags=["--adapter", file.parent, "--out", other])
