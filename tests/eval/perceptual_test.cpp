@@ -50,8 +50,8 @@ TEST_F(LpipsTest, OfTensorsIsTheSameFigureWithAGradient) {
     return torch::from_blob(const_cast<uint8_t*>(image.pixels.data()),
                             {1, image.height, image.width, 3},
                             torch::kUInt8)
-               .permute({0, 3, 1, 2})
-               .to(torch::kFloat) /
+                   .permute({0, 3, 1, 2})
+                   .to(torch::kFloat) /
                127.5 -
            1;
   };

@@ -100,6 +100,11 @@ class Objectives(unittest.TestCase):
         self.assertEqual(self.work.weights("stopped", 12), self.work.weights("straight", 12))
         self.assertEqual(self.work.losses("stopped"), self.work.losses("straight"))
 
+    def test_measuring_shares_changes_no_weight(self):
+        self.work.run("train", "unmeasured", *self.settings, "loss.gradient_share_every=0")
+        self.assertEqual(self.work.weights("unmeasured", 12), self.work.weights("straight", 12))
+        self.assertNotIn("noise_share", self.work.losses("unmeasured")[0])
+
     def test_discriminators_are_in_the_checkpoint_and_not_in_the_adapter(self):
         state = tensors(self.work.folder("straight") / "checkpoints/step-000012/training_state.safetensors")
         self.assertIn("extra.discriminators.values", state)
@@ -131,7 +136,7 @@ class Objectives(unittest.TestCase):
         plain = [part for part in settings if not part.startswith("base.")]
         follows = self.work.path / "follows"
         self.work.run("evaluate", "zero", *plain, flags=["--adapter", file.parent, "--out", follows])
-        metrics = [json.loads((folder / "metrics.json").read_text())["delta_e_2000"] for folder in (again, follows)]
+        metrics = [json.loads((folder / "metrics.json").read_text())["metrics"]["delta_e_2000"] for folder in (again, follows)]
         self.assertEqual(metrics[0], metrics[1])
         other = self.work.path / "other"
         wrong = self.work.run("evaluate", "zero", *plain, "base.zero_terminal_snr=off", flags=["--adapter", file.parent, "--out", other])
