@@ -50,7 +50,7 @@ class ValidationLossTest : public testing::Test {
     std::vector<data::ShardSample> samples;
     for (int i = 0; i < 3; ++i) samples.push_back(data::plain_sample(32, i));
     for (int i = 3; i < 5; ++i) samples.push_back(data::plain_sample(48, i));
-    data::make_dataset(folder / "d", samples, 10);
+    data::make_dataset(folder / "d", samples, 3);
     dataset = std::make_unique<data::Dataset>(folder / "d");
     adapter_options.lora.rank = 2;
     adapter = std::make_unique<models::Adapter>(base.unet, adapter_options, 64, 1);
