@@ -3,6 +3,7 @@
 #include <fstream>
 #include <thread>
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -43,7 +44,8 @@ TEST(ValidationLog, HoldsEachStepOnceAndForgetsWhatIsBeyondAResume) {
 /// The tiny base on a dataset of plain samples of two sizes.
 class ValidationLossTest : public testing::Test {
  protected:
-  ValidationLossTest() {
+  ValidationLossTest() : threads_before(at::get_num_threads()) {
+    at::set_num_threads(1);  // two ranks stand in one process
     models::BaseOptions options;
     options.model = LIMEWASH_SOURCE_DIR "/models/limewash-tiny";
     base = models::load_base_model(options);
@@ -57,6 +59,10 @@ class ValidationLossTest : public testing::Test {
     cache = data::LatentCache::open(*dataset, {1, 42, {}, 1}, encoders(), *alone);
     loss.bins = 4;
     loss.photos = 0;
+  }
+
+  ~ValidationLossTest() override {
+    at::set_num_threads(threads_before);
   }
 
   data::Encoders encoders() {
@@ -90,6 +96,7 @@ class ValidationLossTest : public testing::Test {
     return validation.measure(*adapter, 30).value();
   }
 
+  int threads_before;
   data::TemporaryFolder folder;
   models::BaseModel base;
   std::unique_ptr<Communicator> alone = make_single_process_communicator();
@@ -110,7 +117,6 @@ TEST_F(ValidationLossTest, IsTheSameWheneverItIsMeasuredAndForAnyNumberOfRanks) 
     mean += bin / 4;
   }
   EXPECT_NEAR(expected.loss, mean, 1e-12);
-  EXPECT_NE(expected.bins.front(), expected.bins.back());
   const auto again = measure(*alone, 3);
   EXPECT_EQ(again.bins, expected.bins);
   const auto otherwise = measure(*alone, 1);
