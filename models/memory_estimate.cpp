@@ -7,6 +7,7 @@
 
 #include "models/autoencoder.h"
 #include "models/autoencoder_tiny.h"
+#include "models/unet_layers.h"
 
 namespace limewash::models {
 
@@ -14,59 +15,6 @@ namespace {
 
 /// Resident memory of a process that has loaded LibTorch and nothing else.
 constexpr int64_t kProgramBytes = int64_t{700} << 20;
-
-/// A residual block and the transformer behind it, the unit that gradient checkpointing repeats.
-struct UNetLayer {
-  int64_t in_channels = 0;
-  int64_t out_channels = 0;
-  int64_t pixels = 0;
-  int64_t transformers = 0;  ///< transformer blocks; 0: none
-  int64_t heads = 1;
-  bool concatenates = false;  ///< joins a residual to its input first
-};
-
-/// All layers in the order of the forward pass.
-std::vector<UNetLayer> layers_of(const UNetConfig& config, int64_t height, int64_t width) {
-  const auto& channels = config.block_out_channels;
-  const size_t levels = channels.size();
-  std::vector<int64_t> pixels;
-  for (size_t level = 0; level < levels; ++level) {
-    pixels.push_back(height * width);
-    height = (height + 1) / 2;
-    width = (width + 1) / 2;
-  }
-  std::vector<UNetLayer> layers;
-  const auto add = [&](size_t level, int64_t in_channels, bool attends, bool concatenates) {
-    layers.push_back({in_channels,
-                      channels[level],
-                      pixels[level],
-                      attends ? config.transformer_layers_per_block[level] : 0,
-                      config.num_attention_heads[level],
-                      concatenates});
-  };
-  std::vector<int64_t> skips{channels[0]};
-  int64_t current = channels[0];
-  for (size_t level = 0; level < levels; ++level) {
-    for (int64_t i = 0; i < config.layers_per_block[level]; ++i) {
-      add(level, current, config.down_block_types[level] == "CrossAttnDownBlock2D", false);
-      current = channels[level];
-      skips.push_back(current);
-    }
-    if (level + 1 < levels) skips.push_back(current);
-  }
-  add(levels - 1, current, true, false);
-  add(levels - 1, current, false, false);
-  for (size_t i = 0; i < levels; ++i) {
-    const size_t level = levels - 1 - i;
-    for (int64_t j = 0; j <= config.layers_per_block[level]; ++j) {
-      const int64_t joined = current + skips.back();
-      skips.pop_back();
-      add(level, joined, config.up_block_types[i] == "CrossAttnUpBlock2D", true);
-      current = channels[level];
-    }
-  }
-  return layers;
-}
 
 /// Numbers that autograd keeps of one sample's way through the layer; its output is one of them.
 int64_t saved_by(const UNetLayer& layer, const TrainingStepShape& shape) {
@@ -109,7 +57,7 @@ MemoryEstimate estimate_training_memory(const UNetConfig& config,
                                         const TrainingStepShape& shape) {
   const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));
   int64_t kept = 0, largest_layer = 0, largest_backward = 0;
-  for (const UNetLayer& layer : layers_of(config, shape.latent_height, shape.latent_width)) {
+  for (const UNetLayer& layer : unet_layers(config, shape.latent_height, shape.latent_width)) {
     const int64_t saved = saved_by(layer, shape);
     kept += shape.gradient_checkpointing ? layer.out_channels * layer.pixels : saved;
     largest_layer = std::max(largest_layer, saved);
@@ -129,7 +77,7 @@ MemoryEstimate estimate_training_memory(const UNetConfig& config,
 int64_t estimate_unet_inference_memory(const UNetConfig& config, const TrainingStepShape& shape) {
   const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));
   int64_t skips = 0, largest = 0;
-  for (const UNetLayer& layer : layers_of(config, shape.latent_height, shape.latent_width)) {
+  for (const UNetLayer& layer : unet_layers(config, shape.latent_height, shape.latent_width)) {
     const int64_t in = layer.in_channels * layer.pixels, out = layer.out_channels * layer.pixels;
     if (!layer.concatenates) skips += out;
     // GEGLU: its input, 8 times the width, the gate's half and the product. Or a convolution.
@@ -181,7 +129,7 @@ int64_t count_adapter_parameters(const UNetConfig& config,
                                  int64_t image_embedding_size) {
   const int64_t context = config.cross_attention_dim[0];
   int64_t count = 0;
-  for (const UNetLayer& layer : layers_of(config, 1, 1)) {
+  for (const UNetLayer& layer : unet_layers(config, 1, 1)) {
     const int64_t width = layer.out_channels / layer.heads * layer.heads;
     // A and B of eight linear layers; keys and values of attn2 read the context.
     const int64_t lora = lora_rank * (6 * 2 * width + 2 * (context + width));

@@ -184,8 +184,7 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample,
   // 4. Up
   for (auto& block : up_blocks_)
     hidden_states = block->forward(hidden_states, conditioning, residuals);
-  return conv_out_->forward(at::silu(conv_norm_out_->forward(hidden_states)))
-      .to(sample.scalar_type());
+  return conv_out_->forward(conv_norm_out_->forward_silu(hidden_states)).to(sample.scalar_type());
 }
 
 void UNet2DConditionModelImpl::set_gradient_checkpointing(bool enabled) {
