@@ -99,7 +99,7 @@ void add_bench_train(CLI::App& bench, Action& action) {
   auto flags = std::make_shared<BenchTrainFlags>();
   auto& options = flags->bench;
   const auto number = [&](const char* name, auto& value, const char* help) {
-    command->add_option(name, value, help)->capture_default_str();
+    command->add_option(name, value, help)->capture_default_str()->take_last();
   };
   command->add_flag("--json", flags->json, "Print one line of JSON");
   command->add_option("--model",

@@ -25,8 +25,13 @@ void add_parameters(TrainingSizes& sizes, const std::filesystem::path& folder, c
     if (name == unused) continue;
     sizes.parameters += part.at("parameters").get<int64_t>();
     const json& by_type = part.at("parameters_by_dtype");
-    sizes.mapped_fp32 += by_type.value("Float", int64_t{0});
-    sizes.mapped_bf16 += by_type.value("BFloat16", int64_t{0});
+    // Kernels are held in another order than in the file.
+    const json& reordered = part.at("convolution_parameters_by_dtype");
+    const auto mapped = [&](const char* type) {
+      return by_type.value(type, int64_t{0}) - reordered.value(type, int64_t{0});
+    };
+    sizes.mapped_fp32 += mapped("Float");
+    sizes.mapped_bf16 += mapped("BFloat16");
     if (name == "vae") {
       sizes.downscale = part.at("downscale").get<int64_t>();
       sizes.latent_channels = part.at("latent_channels").get<int64_t>();

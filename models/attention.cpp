@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "models/frozen_linear.h"
+#include "models/geglu.h"
 
 namespace limewash::models {
 
@@ -26,6 +27,14 @@ at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tens
   const double scale = 1 / std::sqrt(static_cast<double>(query.size(3)));
   const at::Tensor weights = at::softmax(at::matmul(query * scale, key.transpose(2, 3)), -1);
   return at::matmul(weights, value);
+}
+
+/// `layer` of the context [N, L, D]. Rows that are one row expanded, as of a prompt that all
+/// samples share, are computed once.
+at::Tensor project_context(const LoraLinear& layer, const at::Tensor& context) {
+  const bool shared = context.size(0) > 1 && context.stride(0) == 0 && !layer->lora_drops_out();
+  if (!shared) return layer->forward(context);
+  return layer->forward(context.narrow(0, 0, 1)).expand({context.size(0), -1, -1});
 }
 
 }  // namespace
@@ -55,8 +64,9 @@ at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
   const at::Tensor& context =
       encoder_hidden_states.defined() ? encoder_hidden_states : hidden_states;
   const at::Tensor query = split_heads(to_q->forward(hidden_states));
-  at::Tensor attended =
-      attend(query, split_heads(to_k->forward(context)), split_heads(to_v->forward(context)));
+  at::Tensor attended = attend(query,
+                               split_heads(project_context(to_k, context)),
+                               split_heads(project_context(to_v, context)));
   for (size_t place = 0; place < std::min(ip_attentions_.size(), ip_hidden_states.size());
        ++place) {
     const IpAttention& ip = ip_attentions_[place];
@@ -111,8 +121,7 @@ FeedForwardImpl::FeedForwardImpl(int64_t dim, int64_t multiplier) {
 }
 
 at::Tensor FeedForwardImpl::forward(const at::Tensor& hidden_states) const {
-  const auto halves = proj_in_->forward(hidden_states).chunk(2, -1);
-  return proj_out_->forward(halves[0] * at::gelu(halves[1]));
+  return proj_out_->forward(geglu(proj_in_->forward(hidden_states)));
 }
 
 BasicTransformerBlockImpl::BasicTransformerBlockImpl(int64_t dim,

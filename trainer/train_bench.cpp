@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
+#include "models/autoencoder_tiny.h"
 #include "models/base_model.h"
 #include "models/model_folder.h"
 #include "models/precision.h"
@@ -30,10 +31,31 @@ namespace limewash::trainer {
 namespace {
 
 constexpr uint64_t kSeed = 0;
-constexpr int64_t kDownscale = 8;
 constexpr int64_t kTextTokens = 77;
-/// What CLIP ViT-H gives of a picture for IP-Adapter Plus: a class token and 16 x 16 patches.
-constexpr int64_t kPatches = 257, kPatchWidth = 1280;
+
+/// What the samples are like that a base's encoders make.
+struct SampleShape {
+  int64_t downscale = 8;
+  /// CLIP ViT-H for IP-Adapter Plus: a class token and 16 x 16 patches.
+  int64_t patches = 257, patch_width = 1280;
+};
+
+SampleShape sample_shape(const TrainBenchOptions& options) {
+  SampleShape shape;
+  if (options.model.empty()) return shape;
+  const auto folder = models::resolve_model_folder(options.model);
+  const auto vae = folder / "vae";
+  shape.downscale = models::is_autoencoder_tiny(vae)
+                        ? models::AutoencoderTinyConfig::from_json(vae / "config.json").downscale()
+                        : models::AutoencoderKLConfig::from_json(vae / "config.json").downscale();
+  const auto encoder = folder / "image_encoder" / "config.json";
+  if (!std::filesystem::exists(encoder)) return shape;
+  const auto config = models::CLIPVisionConfig::from_json(encoder);
+  const int64_t side = config.image_size / config.patch_size;
+  shape.patches = side * side + 1;
+  shape.patch_width = config.encoder.hidden_size;
+  return shape;
+}
 
 models::AdapterOptions adapter_options(int64_t rank) {
   models::AdapterOptions options;
@@ -75,9 +97,10 @@ class BenchTraining {
  public:
   explicit BenchTraining(const TrainBenchOptions& options)
       : options_(options),
+        samples_(sample_shape(options)),
         unet_(make_unet(options)),
         schedule_(make_schedule(options)),
-        adapter_(unet_, adapter_options(options.rank), kPatchWidth, kSeed),
+        adapter_(unet_, adapter_options(options.rank), samples_.patch_width, kSeed),
         parameters_(trained_parameters(adapter_, "joint"), /*tail=*/1),
         optimizer_(optimizer_options(), parameters_.values()),
         objective_(loss_options(), schedule_, latent_to_rgb()),
@@ -87,6 +110,10 @@ class BenchTraining {
       throw InputError(options.model + ": its UNet takes " + std::to_string(config.in_channels) +
                        " channels: expected one for inpainting, with " +
                        std::to_string(2 * config.out_channels + 1));
+    }
+    if (options.size % samples_.downscale != 0) {
+      throw ConfigError("--size: " + std::to_string(options.size) + ", expected a multiple of " +
+                        std::to_string(samples_.downscale));
     }
     unet_->set_gradient_checkpointing(options.gradient_checkpointing);
     text_ = normal({1, kTextTokens, config.cross_attention_dim[0]}, "text", 0);
@@ -131,7 +158,7 @@ class BenchTraining {
   double flops() const {
     models::TrainingStepShape shape;
     shape.batch = options_.batch;
-    shape.latent_height = shape.latent_width = options_.size / kDownscale;
+    shape.latent_height = shape.latent_width = options_.size / samples_.downscale;
     shape.text_tokens = kTextTokens;
     shape.reference_tokens = adapter_.options().ip_adapter.token_count();
     shape.lora_rank = options_.rank;
@@ -160,7 +187,7 @@ class BenchTraining {
   }
 
   MicroBatch make_batch(int64_t step) const {
-    const int64_t side = options_.size / kDownscale;
+    const int64_t side = options_.size / samples_.downscale;
     const std::vector<int64_t> latents{options_.batch, unet_->config().out_channels, side, side};
     MicroBatch batch;
     batch.z0 = normal(latents, "z0", step);
@@ -168,7 +195,8 @@ class BenchTraining {
     batch.hole_latents = normal(latents, "hole", step);
     batch.mask = torch::ones({options_.batch, 1, side, side});
     batch.core = batch.mask;
-    batch.embeddings = normal({options_.batch, kPatches, kPatchWidth}, "reference", step);
+    batch.embeddings =
+        normal({options_.batch, samples_.patches, samples_.patch_width}, "reference", step);
     batch.quality = torch::ones({options_.batch});
     batch.asked_lab = torch::zeros({options_.batch, 3});
     batch.timesteps = torch::empty({options_.batch}, torch::kLong);
@@ -185,6 +213,7 @@ class BenchTraining {
   }
 
   TrainBenchOptions options_;
+  SampleShape samples_;
   models::UNet2DConditionModel unet_;
   models::NoiseSchedule schedule_;
   models::Adapter adapter_;
@@ -282,8 +311,6 @@ void TrainBenchOptions::validate() const {
                         std::to_string(low) + " to " + std::to_string(high));
   };
   check("--size", size, 8, 4096);
-  if (size % kDownscale != 0)
-    throw ConfigError("--size: " + std::to_string(size) + ", expected a multiple of 8");
   check("--batch", batch, 1, 4096);
   check("--rank", rank, 1, 1024);
   check("--steps", steps, 1, 1'000'000);

@@ -8,6 +8,7 @@
 #include "models/frozen_convolution.h"
 #include "models/frozen_group_norm.h"
 #include "models/frozen_linear.h"
+#include "models/geglu.h"
 #include "models/onednn.h"
 #include "models/patches.h"
 
@@ -272,6 +273,17 @@ TEST(FrozenGroupNorm, KeepsANumberThatIsNone) {
     const auto output = frozen_group_norm(input, 6, weight, bias, 1e-5, true);
     EXPECT_TRUE(output.slice(1, 0, 16).isnan().all().item<bool>());
     EXPECT_FALSE(output.slice(1, 16).isnan().any().item<bool>());
+  }
+}
+
+TEST(Geglu, IsValuesTimesGeluOfGates) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    expect_same([](const at::Tensor& x) { return geglu(x); },
+                [](const at::Tensor& x) {
+                  const auto parts = x.chunk(2, -1);
+                  return parts[0] * at::gelu(parts[1]);
+                },
+                drawn({2, 9, 38}, 1).to(type));
   }
 }
 
