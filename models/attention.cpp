@@ -13,16 +13,11 @@ namespace limewash::models {
 
 namespace {
 
-/// Products of queries and keys up to which, on a CPU in bfloat16, the fused operator's backward
-/// pass takes two to four times as long as plain products with a softmax between them. Beyond it
-/// keeping all of them costs memory.
-constexpr int64_t kPlainProducts = int64_t{1} << 19;
-
 /// `query` [N, heads, S, d], `key` and `value` [N, heads, T, d] -> [N, heads, S, d].
 at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
   const bool plain = at::GradMode::is_enabled() && query.device().is_cpu() &&
                      query.scalar_type() == at::kBFloat16 &&
-                     query.size(2) * key.size(2) <= kPlainProducts;
+                     query.size(2) * key.size(2) <= kPlainAttentionProducts;
   if (!plain) return at::scaled_dot_product_attention(query, key, value);
   const double scale = 1 / std::sqrt(static_cast<double>(query.size(3)));
   const at::Tensor weights = at::softmax(at::matmul(query * scale, key.transpose(2, 3)), -1);

@@ -16,11 +16,19 @@ namespace {
 /// Resident memory of a process that has loaded LibTorch and nothing else.
 constexpr int64_t kProgramBytes = int64_t{700} << 20;
 
+/// Numbers of the softmax that one sample's attention over `keys` keeps where it is computed by
+/// plain products.
+int64_t attention_weights(const UNetLayer& layer, int64_t keys, const TrainingStepShape& shape) {
+  const bool plain = shape.type == c10::ScalarType::BFloat16 &&
+                     layer.pixels * keys <= kPlainAttentionProducts && keys > 0;
+  return plain ? layer.heads * layer.pixels * keys : 0;
+}
+
 /// Numbers that autograd keeps of one sample's way through the layer; its output is one of them.
 int64_t saved_by(const UNetLayer& layer, const TrainingStepShape& shape) {
   const int64_t in = layer.in_channels * layer.pixels, out = layer.out_channels * layer.pixels;
-  // Inputs of: norm1 (its own where it was joined), SiLU, conv1; norm2, SiLU, conv2; and the sum.
-  int64_t saved = (layer.concatenates ? 3 : 2) * in + 4 * out;
+  // Inputs of norm1 (its own where it was joined) and norm2; and the sum.
+  int64_t saved = (layer.concatenates ? in : 0) + 2 * out;
   if (layer.transformers == 0) return saved;
   const int64_t tokens = layer.pixels;
   int64_t block = 0;
@@ -30,8 +38,13 @@ int64_t saved_by(const UNetLayer& layer, const TrainingStepShape& shape) {
   if (shape.reference_tokens > 0) block += 2 * out;
   // A LoRA's input is kept, where the frozen layer alone would not need it: two norms' outputs.
   if (shape.lora_rank > 0) block += 2 * out + 6 * shape.lora_rank * tokens;
-  // GEGLU: both halves of a projection to 8 times the width, and the gate.
-  block += 12 * out;
+  // GEGLU: both halves of a projection to 8 times the width.
+  block += 8 * out;
+  // Plain products: the softmax, and the scaled query, key and value as they are multiplied.
+  for (const int64_t keys : {tokens, shape.text_tokens, shape.reference_tokens}) {
+    const int64_t weights = attention_weights(layer, keys, shape);
+    if (weights > 0) block += weights + out + 2 * keys * layer.out_channels;
+  }
   // Keys and values of text and reference, and what attention keeps of its softmax, in fp32.
   block += 2 * (shape.text_tokens + shape.reference_tokens) * layer.out_channels;
   block += 3 * layer.heads * tokens;
@@ -40,9 +53,10 @@ int64_t saved_by(const UNetLayer& layer, const TrainingStepShape& shape) {
 
 /// The most that the backward pass through the layer holds beside what was saved: gradients around
 /// GEGLU, or around the convolutions.
-int64_t peak_of_backward(const UNetLayer& layer) {
+int64_t peak_of_backward(const UNetLayer& layer, const TrainingStepShape& shape) {
   const int64_t out = layer.out_channels * layer.pixels;
-  return layer.transformers > 0 ? 20 * out : 2 * (out + layer.in_channels * layer.pixels);
+  if (layer.transformers == 0) return 2 * (out + layer.in_channels * layer.pixels);
+  return std::max(20 * out, 6 * out + 2 * attention_weights(layer, layer.pixels, shape));
 }
 
 }  // namespace
@@ -61,7 +75,7 @@ MemoryEstimate estimate_training_memory(const UNetConfig& config,
     const int64_t saved = saved_by(layer, shape);
     kept += shape.gradient_checkpointing ? layer.out_channels * layer.pixels : saved;
     largest_layer = std::max(largest_layer, saved);
-    largest_backward = std::max(largest_backward, peak_of_backward(layer));
+    largest_backward = std::max(largest_backward, peak_of_backward(layer, shape));
   }
   if (shape.gradient_checkpointing) kept += largest_layer;
   // Values, gradients, two moments; the averages, and the values set aside while those are in use.
@@ -106,7 +120,7 @@ AutoencoderMemory estimate_autoencoder_memory(const std::filesystem::path& folde
     const int64_t in = channels[std::min(level + 1, channels.size() - 1)], out = channels[level];
     const int64_t pixels = scale >> (2 * level);
     memory.encode = std::max(memory.encode, 5 * out * pixels);
-    memory.decode = std::max(memory.decode, (3 * in + out) * pixels);
+    memory.decode = std::max(memory.decode, (2 * in + out) * pixels);
   }
   return memory;
 }
