@@ -1,4 +1,5 @@
 find_package(LibTorch REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(MPI REQUIRED COMPONENTS CXX)
 find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
 find_package(HDF5 REQUIRED COMPONENTS C)

@@ -45,6 +45,13 @@ function(limewash_use_torch TARGET)
   target_precompile_headers(${TARGET} REUSE_FROM limewash_precompiled)
 endfunction()
 
+# Files of TARGET that call parallel_for: LibTorch's is compiled into its caller, and is one thread without OpenMP. The
+# precompiled header does without, so that these files do without the precompiled header.
+function(limewash_parallel_sources TARGET)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
+  target_link_libraries(${TARGET} PRIVATE ${OpenMP_CXX_LIBRARIES})
+endfunction()
+
 # limewash_test(FOLDER SOURCES.. DEPS.. [TORCH]): one executable for a folder's tests.
 function(limewash_test NAME)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "TORCH" "" "SOURCES;DEPS")

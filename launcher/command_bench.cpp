@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/data_bench.h"
+#include "launcher/bench_commands.h"
 #include "launcher/commands.h"
 #include "launcher/config.h"
 #include "runtime/error.h"
@@ -113,6 +114,7 @@ void add_bench(CLI::App& app, Action& action) {
   auto* bench = app.add_subcommand("bench", "Measure what this machine can do");
   bench->require_subcommand(1);
   add_bench_data(*bench, action);
+  add_bench_train(*bench, action);
 }
 
 }  // namespace limewash::launcher

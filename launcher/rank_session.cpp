@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "runtime/error.h"
+#include "runtime/freed_memory.h"
 #include "runtime/log.h"
 #include "runtime/threads.h"
 
@@ -38,6 +39,7 @@ int run_under_mpi(int64_t threads, const std::function<int(Communicator&)>& work
 }  // namespace
 
 int run_on_ranks(int64_t threads, const std::function<int(Communicator&)>& work) {
+  keep_freed_memory();
   return started_under_mpi() ? run_under_mpi(threads, work) : run_alone(threads, work);
 }
 

@@ -27,8 +27,14 @@ void add_parameters(TrainingSizes& sizes, const std::filesystem::path& folder, c
     sizes.parameters += part.at("parameters").get<int64_t>();
     if (name == "unet") sizes.unet_parameters = part.at("parameters").get<int64_t>();
     const json& by_type = part.at("parameters_by_dtype");
-    sizes.mapped_fp32 += by_type.value("Float", int64_t{0});
-    sizes.mapped_bf16 += by_type.value("BFloat16", int64_t{0});
+    // Kernels are held in another order than in the file.
+    const json& reordered = part.at("convolution_parameters_by_dtype");
+    const auto mapped = [&](const char* type) {
+      return by_type.value(type, int64_t{0}) - reordered.value(type, int64_t{0});
+    };
+    sizes.mapped_fp32 += mapped("Float");
+    sizes.mapped_bf16 += mapped("BFloat16");
+    if (name == "unet") sizes.unet_mapped_fp32 = mapped("Float");
     if (name == "vae") {
       sizes.downscale = part.at("downscale").get<int64_t>();
       sizes.latent_channels = part.at("latent_channels").get<int64_t>();
@@ -160,8 +166,10 @@ TrainingMemory estimate_memory(const TrainingSizes& sizes, const Config& config)
       models::estimate_training_memory(sizes.unet_config, sizes.parameters - moved, trained, shape);
   const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));
   const bool fp32 = shape.type == c10::ScalarType::Float;
+  // Stage `full` is float32.
+  const int64_t moved_mapped = changes_unet(config) ? sizes.unet_mapped_fp32 : 0;
   memory.shared =
-      std::max<int64_t>(0, (fp32 ? sizes.mapped_fp32 : sizes.mapped_bf16) - moved) * bytes;
+      std::max<int64_t>(0, (fp32 ? sizes.mapped_fp32 : sizes.mapped_bf16) - moved_mapped) * bytes;
   // And the copy that a checkpoint is written from.
   memory.rank.training +=
       frozen_adapter * static_cast<int64_t>(sizeof(float)) + checkpoint_bytes(sizes, config);

@@ -20,7 +20,7 @@ struct TrainingSizes {
   /// Of all networks: parameters, and those of them that lie in their files as they are computed
   /// with, by fp32 and bf16: ranks of one host share that memory.
   int64_t parameters = 0, mapped_fp32 = 0, mapped_bf16 = 0;
-  int64_t unet_parameters = 0;
+  int64_t unet_parameters = 0, unet_mapped_fp32 = 0;
   models::AdapterSize adapter;
   int64_t downscale = 8, latent_channels = 4;
   int64_t text_tokens = 77;

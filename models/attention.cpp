@@ -1,11 +1,45 @@
 #include "models/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <torch/torch.h>
 
+#include "models/blocked_attention.h"
+#include "models/frozen_linear.h"
+#include "models/geglu.h"
+
 namespace limewash::models {
+
+namespace {
+
+/// Products of queries and keys from which blocks of queries gain more than their calls cost.
+constexpr int64_t kBlockedAttentionProducts = int64_t{1} << 14;
+
+/// `query` [N, heads, S, d], `key` and `value` [N, heads, T, d] -> [N, heads, S, d].
+at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
+  const int64_t products = query.size(2) * key.size(2);
+  if (blocked_attention_takes(query)) {
+    if (query.scalar_type() == at::kBFloat16 && products <= kPlainAttentionProducts) {
+      const double scale = 1 / std::sqrt(static_cast<double>(query.size(3)));
+      const at::Tensor scores = at::matmul(query * scale, key.transpose(2, 3));
+      return at::matmul(at::softmax(scores, -1), value);
+    }
+    if (products >= kBlockedAttentionProducts) return blocked_attention(query, key, value);
+  }
+  return at::scaled_dot_product_attention(query, key, value);
+}
+
+/// `layer` of the context [N, L, D]. Rows that are one row expanded, as of a prompt that all
+/// samples share, are computed once.
+at::Tensor project_context(const LoraLinear& layer, const at::Tensor& context) {
+  const bool shared = context.size(0) > 1 && context.stride(0) == 0 && !layer->lora_drops_out();
+  if (!shared) return layer->forward(context);
+  return layer->forward(context.narrow(0, 0, 1)).expand({context.size(0), -1, -1});
+}
+
+}  // namespace
 
 AttentionImpl::AttentionImpl(int64_t query_dim,
                              int64_t cross_attention_dim,
@@ -32,18 +66,17 @@ at::Tensor AttentionImpl::forward(const at::Tensor& hidden_states,
   const at::Tensor& context =
       encoder_hidden_states.defined() ? encoder_hidden_states : hidden_states;
   const at::Tensor query = split_heads(to_q->forward(hidden_states));
-  at::Tensor attended = at::scaled_dot_product_attention(
-      query, split_heads(to_k->forward(context)), split_heads(to_v->forward(context)));
+  at::Tensor attended = attend(query,
+                               split_heads(project_context(to_k, context)),
+                               split_heads(project_context(to_v, context)));
   for (size_t place = 0; place < std::min(ip_attentions_.size(), ip_hidden_states.size());
        ++place) {
     const IpAttention& ip = ip_attentions_[place];
     if (!ip.enabled || !ip.to_k.defined() || !ip_hidden_states[place].defined()) continue;
-    // The IP-Adapter's tensors are fp32 whatever the frozen weights are.
-    const auto type = query.scalar_type();
     const at::Tensor& tokens = ip_hidden_states[place];  // [N, T, D]
-    const at::Tensor key = split_heads(at::linear(tokens, ip.to_k.to(type)));
-    const at::Tensor value = split_heads(at::linear(tokens, ip.to_v.to(type)));
-    attended = at::add(attended, at::scaled_dot_product_attention(query, key, value), ip.scale);
+    const at::Tensor key = split_heads(trained_linear(tokens, ip.to_k, {}));
+    const at::Tensor value = split_heads(trained_linear(tokens, ip.to_v, {}));
+    attended = at::add(attended, attend(query, key, value), ip.scale);
   }
   return to_out->forward(attended.transpose(1, 2).flatten(2));  // [N, S, C]
 }
@@ -90,8 +123,7 @@ FeedForwardImpl::FeedForwardImpl(int64_t dim, int64_t multiplier) {
 }
 
 at::Tensor FeedForwardImpl::forward(const at::Tensor& hidden_states) const {
-  const auto halves = proj_in_->forward(hidden_states).chunk(2, -1);
-  return proj_out_->forward(halves[0] * at::gelu(halves[1]));
+  return proj_out_->forward(geglu(proj_in_->forward(hidden_states)));
 }
 
 BasicTransformerBlockImpl::BasicTransformerBlockImpl(int64_t dim,

@@ -16,6 +16,11 @@
 
 namespace limewash::models {
 
+/// Products of queries and keys (S * T) up to which, on a CPU in bfloat16, plain products with a
+/// softmax between them are the fastest, forward and backward. Beyond it keeping all of them would
+/// cost memory.
+inline constexpr int64_t kPlainAttentionProducts = int64_t{1} << 19;
+
 /// diffusers' Attention with AttnProcessor2_0, and IPAdapterAttnProcessor2_0 once IP-Adapters are
 /// installed: for each of them attention over its reference's tokens, with the same queries, times
 /// its scale, is added before `to_out`.

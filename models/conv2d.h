@@ -32,7 +32,7 @@ class Conv2dImpl : public torch::nn::Module, public LoraLayer {
 
   const at::Tensor& lora_base_weight() const override;
 
-  at::Tensor weight;  // [Cout, Cin, k, k]
+  at::Tensor weight;  // [Cout, Cin, k, k], channels-last
   at::Tensor bias;    // [Cout] or undefined
 
  private:

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <utility>
 
-#include <ATen/Parallel.h>
 #include <torch/torch.h>
 
+#include "models/parallel.h"
 #include "runtime/random.h"
 
 namespace limewash::models {
@@ -40,7 +40,7 @@ at::Tensor LoraDropout::apply(const at::Tensor& input, uint64_t layer) const {
   bool* values = dropped.data_ptr<bool>();
   const int64_t count = rows > 0 ? input.numel() / rows : 0;
   const auto threshold = static_cast<uint64_t>(std::llround(std::ldexp(probability_, 32)));
-  at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const DropoutKey& key = keys_[static_cast<size_t>(row)];
       RandomStream stream(seed_, Purpose::kDropout, key.epoch, key.sample ^ layer);

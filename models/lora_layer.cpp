@@ -67,6 +67,10 @@ bool LoraLayer::lora_merged() const {
   return merged_weight_.defined();
 }
 
+bool LoraLayer::lora_drops_out() const {
+  return adds_lora() && branch_.dropout != nullptr;
+}
+
 void LoraLayer::show_merged(bool merged) {
   if (merged == shows_merged_) return;
   // The handle of the parameter stays; only its storage is another.

@@ -45,6 +45,8 @@ class LoraLayer {
   void merge_lora();
   void unmerge_lora();
   bool lora_merged() const;
+  /// Whether rows of an input that are equal may come out different.
+  bool lora_drops_out() const;
 
  protected:
   /// Whether the branch is to be added to the output.

@@ -4,6 +4,8 @@
 
 #include <torch/torch.h>
 
+#include "models/frozen_linear.h"
+
 namespace limewash::models {
 
 namespace {
@@ -27,13 +29,16 @@ LoraLinearImpl::LoraLinearImpl(int64_t in_features,
 }
 
 at::Tensor LoraLinearImpl::forward(const at::Tensor& input) const {
-  at::Tensor output = at::linear(input, as_matrix(weight), bias);
-  if (!adds_lora()) return output;
+  const at::Tensor matrix = as_matrix(weight);
+  if (!adds_lora()) return frozen_linear(input, matrix, bias);
+  const at::Tensor a = as_matrix(lora().a), b = as_matrix(lora().b);
+  const at::Tensor kept = lora_input(input);
+  if (kept.is_same(input)) {
+    return frozen_linear_with_lora(input, matrix, bias, a, b, lora().scale);
+  }
   const auto type = input.scalar_type();
-  // The scale goes where there are the fewest numbers: between A and B.
-  const at::Tensor low_rank =
-      at::linear(lora_input(input), as_matrix(lora().a).to(type)) * lora().scale;
-  return output + at::linear(low_rank, as_matrix(lora().b).to(type));
+  const at::Tensor low_rank = at::linear(kept, a.to(type)) * lora().scale;
+  return frozen_linear(input, matrix, bias) + at::linear(low_rank, b.to(type));
 }
 
 const at::Tensor& LoraLinearImpl::lora_base_weight() const {

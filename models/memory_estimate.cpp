@@ -7,6 +7,7 @@
 
 #include "models/autoencoder.h"
 #include "models/autoencoder_tiny.h"
+#include "models/unet_layers.h"
 
 namespace limewash::models {
 
@@ -15,64 +16,19 @@ namespace {
 /// Resident memory of a process that has loaded LibTorch and nothing else.
 constexpr int64_t kProgramBytes = int64_t{700} << 20;
 
-/// A residual block and the transformer behind it, the unit that gradient checkpointing repeats.
-struct UNetLayer {
-  int64_t in_channels = 0;
-  int64_t out_channels = 0;
-  int64_t pixels = 0;
-  int64_t transformers = 0;  ///< transformer blocks; 0: none
-  int64_t heads = 1;
-  bool concatenates = false;  ///< joins a residual to its input first
-};
-
-/// All layers in the order of the forward pass.
-std::vector<UNetLayer> layers_of(const UNetConfig& config, int64_t height, int64_t width) {
-  const auto& channels = config.block_out_channels;
-  const size_t levels = channels.size();
-  std::vector<int64_t> pixels;
-  for (size_t level = 0; level < levels; ++level) {
-    pixels.push_back(height * width);
-    height = (height + 1) / 2;
-    width = (width + 1) / 2;
-  }
-  std::vector<UNetLayer> layers;
-  const auto add = [&](size_t level, int64_t in_channels, bool attends, bool concatenates) {
-    layers.push_back({in_channels,
-                      channels[level],
-                      pixels[level],
-                      attends ? config.transformer_layers_per_block[level] : 0,
-                      config.num_attention_heads[level],
-                      concatenates});
-  };
-  std::vector<int64_t> skips{channels[0]};
-  int64_t current = channels[0];
-  for (size_t level = 0; level < levels; ++level) {
-    for (int64_t i = 0; i < config.layers_per_block[level]; ++i) {
-      add(level, current, config.down_block_types[level] == "CrossAttnDownBlock2D", false);
-      current = channels[level];
-      skips.push_back(current);
-    }
-    if (level + 1 < levels) skips.push_back(current);
-  }
-  add(levels - 1, current, true, false);
-  add(levels - 1, current, false, false);
-  for (size_t i = 0; i < levels; ++i) {
-    const size_t level = levels - 1 - i;
-    for (int64_t j = 0; j <= config.layers_per_block[level]; ++j) {
-      const int64_t joined = current + skips.back();
-      skips.pop_back();
-      add(level, joined, config.up_block_types[i] == "CrossAttnUpBlock2D", true);
-      current = channels[level];
-    }
-  }
-  return layers;
+/// Numbers of the softmax that one sample's attention over `keys` keeps where it is computed by
+/// plain products.
+int64_t attention_weights(const UNetLayer& layer, int64_t keys, const TrainingStepShape& shape) {
+  const bool plain = shape.type == c10::ScalarType::BFloat16 &&
+                     layer.pixels * keys <= kPlainAttentionProducts && keys > 0;
+  return plain ? layer.heads * layer.pixels * keys : 0;
 }
 
 /// Numbers that autograd keeps of one sample's way through the layer; its output is one of them.
 int64_t saved_by(const UNetLayer& layer, const TrainingStepShape& shape) {
   const int64_t in = layer.in_channels * layer.pixels, out = layer.out_channels * layer.pixels;
-  // Inputs of: norm1 (its own where it was joined), SiLU, conv1; norm2, SiLU, conv2; and the sum.
-  int64_t saved = (layer.concatenates ? 3 : 2) * in + 4 * out;
+  // Inputs of norm1 (its own where it was joined) and norm2; and the sum.
+  int64_t saved = (layer.concatenates ? in : 0) + 2 * out;
   if (layer.transformers == 0) return saved;
   const int64_t tokens = layer.pixels;
   int64_t block = 0;
@@ -82,8 +38,13 @@ int64_t saved_by(const UNetLayer& layer, const TrainingStepShape& shape) {
   if (shape.reference_tokens > 0) block += 2 * out;
   // A LoRA's input is kept, where the frozen layer alone would not need it: two norms' outputs.
   if (shape.lora_rank > 0) block += 2 * out + 6 * shape.lora_rank * tokens;
-  // GEGLU: both halves of a projection to 8 times the width, and the gate.
-  block += 12 * out;
+  // GEGLU: both halves of a projection to 8 times the width.
+  block += 8 * out;
+  // Plain products: the softmax. The scaled query, key and value that they multiply are kept in the
+  // place of those above.
+  for (const int64_t keys : {tokens, shape.text_tokens, shape.reference_tokens}) {
+    block += attention_weights(layer, keys, shape);
+  }
   // Keys and values of text and reference, and what attention keeps of its softmax, in fp32.
   block += 2 * (shape.text_tokens + shape.reference_tokens) * layer.out_channels;
   block += 3 * layer.heads * tokens;
@@ -92,9 +53,10 @@ int64_t saved_by(const UNetLayer& layer, const TrainingStepShape& shape) {
 
 /// The most that the backward pass through the layer holds beside what was saved: gradients around
 /// GEGLU, or around the convolutions.
-int64_t peak_of_backward(const UNetLayer& layer) {
+int64_t peak_of_backward(const UNetLayer& layer, const TrainingStepShape& shape) {
   const int64_t out = layer.out_channels * layer.pixels;
-  return layer.transformers > 0 ? 20 * out : 2 * (out + layer.in_channels * layer.pixels);
+  if (layer.transformers == 0) return 2 * (out + layer.in_channels * layer.pixels);
+  return std::max(20 * out, 6 * out + 2 * attention_weights(layer, layer.pixels, shape));
 }
 
 }  // namespace
@@ -109,11 +71,11 @@ MemoryEstimate estimate_training_memory(const UNetConfig& config,
                                         const TrainingStepShape& shape) {
   const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));
   int64_t kept = 0, largest_layer = 0, largest_backward = 0;
-  for (const UNetLayer& layer : layers_of(config, shape.latent_height, shape.latent_width)) {
+  for (const UNetLayer& layer : unet_layers(config, shape.latent_height, shape.latent_width)) {
     const int64_t saved = saved_by(layer, shape);
     kept += shape.gradient_checkpointing ? layer.out_channels * layer.pixels : saved;
     largest_layer = std::max(largest_layer, saved);
-    largest_backward = std::max(largest_backward, peak_of_backward(layer));
+    largest_backward = std::max(largest_backward, peak_of_backward(layer, shape));
   }
   if (shape.gradient_checkpointing) kept += largest_layer;
   // Values, gradients, two moments; the averages, and the values set aside while those are in use.
@@ -129,7 +91,7 @@ MemoryEstimate estimate_training_memory(const UNetConfig& config,
 int64_t estimate_unet_inference_memory(const UNetConfig& config, const TrainingStepShape& shape) {
   const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));
   int64_t skips = 0, largest = 0;
-  for (const UNetLayer& layer : layers_of(config, shape.latent_height, shape.latent_width)) {
+  for (const UNetLayer& layer : unet_layers(config, shape.latent_height, shape.latent_width)) {
     const int64_t in = layer.in_channels * layer.pixels, out = layer.out_channels * layer.pixels;
     if (!layer.concatenates) skips += out;
     // GEGLU: its input, 8 times the width, the gate's half and the product. Or a convolution.
@@ -158,7 +120,7 @@ AutoencoderMemory estimate_autoencoder_memory(const std::filesystem::path& folde
     const int64_t in = channels[std::min(level + 1, channels.size() - 1)], out = channels[level];
     const int64_t pixels = scale >> (2 * level);
     memory.encode = std::max(memory.encode, 5 * out * pixels);
-    memory.decode = std::max(memory.decode, (3 * in + out) * pixels);
+    memory.decode = std::max(memory.decode, (2 * in + out) * pixels);
   }
   return memory;
 }
@@ -181,7 +143,7 @@ int64_t count_adapter_parameters(const UNetConfig& config,
                                  int64_t image_embedding_size) {
   const int64_t context = config.cross_attention_dim[0];
   int64_t count = 0;
-  for (const UNetLayer& layer : layers_of(config, 1, 1)) {
+  for (const UNetLayer& layer : unet_layers(config, 1, 1)) {
     const int64_t width = layer.out_channels / layer.heads * layer.heads;
     // A and B of eight linear layers; keys and values of attn2 read the context.
     const int64_t lora = lora_rank * (6 * 2 * width + 2 * (context + width));

@@ -30,18 +30,21 @@ json weights_info(const std::filesystem::path& folder, const std::string& stem) 
   const WeightsFiles files = find_weights(folder, stem);
   int64_t parameters = 0;
   uint64_t bytes = 0;
-  json dtypes = json::object();
+  json dtypes = json::object(), convolutions = json::object();
   for (const auto& path : files.files) bytes += std::filesystem::file_size(path);
   for (const auto& [name, tensor] : read_weights(files).tensors) {
     if (!at::isFloatingType(tensor.scalar_type())) continue;
     parameters += tensor.numel();
     const std::string dtype = at::toString(tensor.scalar_type());
     dtypes[dtype] = dtypes.value(dtype, int64_t{0}) + tensor.numel();
+    if (tensor.dim() != 4 || tensor.size(2) * tensor.size(3) == 1) continue;
+    convolutions[dtype] = convolutions.value(dtype, int64_t{0}) + tensor.numel();
   }
   return {{"file", files.shown().filename().string()},
           {"bytes", bytes},
           {"parameters", parameters},
-          {"parameters_by_dtype", dtypes}};
+          {"parameters_by_dtype", dtypes},
+          {"convolution_parameters_by_dtype", convolutions}};
 }
 
 json unet_info(const std::filesystem::path& folder) {

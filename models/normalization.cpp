@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "models/frozen_group_norm.h"
+
 namespace limewash::models {
 
 GroupNormImpl::GroupNormImpl(int64_t num_groups, int64_t num_channels, double eps)
@@ -17,7 +19,11 @@ GroupNormImpl::GroupNormImpl(int64_t num_groups, int64_t num_channels, double ep
 }
 
 at::Tensor GroupNormImpl::forward(const at::Tensor& input) const {
-  return at::group_norm(input, num_groups_, weight, bias, eps_);
+  return frozen_group_norm(input, num_groups_, weight, bias, eps_, /*silu=*/false);
+}
+
+at::Tensor GroupNormImpl::forward_silu(const at::Tensor& input) const {
+  return frozen_group_norm(input, num_groups_, weight, bias, eps_, /*silu=*/true);
 }
 
 LayerNormImpl::LayerNormImpl(int64_t size, double eps) : eps_(eps) {

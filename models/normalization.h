@@ -14,6 +14,8 @@ class GroupNormImpl : public torch::nn::Module {
   GroupNormImpl(int64_t num_groups, int64_t num_channels, double eps);
   /// [N, C, ...] -> the same shape.
   at::Tensor forward(const at::Tensor& input) const;
+  /// The same followed by SiLU.
+  at::Tensor forward_silu(const at::Tensor& input) const;
 
   at::Tensor weight, bias;  // [C]
 

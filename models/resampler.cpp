@@ -2,15 +2,15 @@
 
 #include <torch/torch.h>
 
+#include "models/frozen_linear.h"
+
 namespace limewash::models {
 
 namespace {
 
 /// The layer in the type of its input, whatever its weights are.
 at::Tensor project(const LoraLinear& layer, const at::Tensor& input) {
-  const auto type = input.scalar_type();
-  return at::linear(
-      input, layer->weight.to(type), layer->bias.defined() ? layer->bias.to(type) : at::Tensor());
+  return trained_linear(input, layer->weight, layer->bias);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "models/resnet.h"
 
-#include <utility>
-
 #include <torch/torch.h>
 
 namespace limewash::models {
@@ -25,24 +23,14 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetBlock2DOptions& options)
   }
 }
 
-namespace {
-
-/// SiLU of a tensor that nobody else has: in its memory, unless a gradient needs what it was.
-at::Tensor activate(at::Tensor&& input) {
-  return at::GradMode::is_enabled() && input.requires_grad() ? at::silu(input) : at::silu_(input);
-}
-
-}  // namespace
-
 at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& input, const at::Tensor& temb) {
-  at::Tensor hidden_states = conv1_->forward(activate(norm1_->forward(input)));
+  at::Tensor hidden_states = conv1_->forward(norm1_->forward_silu(input));
   if (time_emb_proj_) {
     hidden_states =
         hidden_states + time_emb_proj_->forward(at::silu(temb)).unsqueeze(2).unsqueeze(3);
   }
   // One after the other: what a step has read is given back before the next takes its own.
-  hidden_states = norm2_->forward(hidden_states);
-  hidden_states = activate(std::move(hidden_states));
+  hidden_states = norm2_->forward_silu(hidden_states);
   hidden_states = conv2_->forward(hidden_states);
   const at::Tensor output =
       (conv_shortcut_ ? conv_shortcut_->forward(input) : input) + hidden_states;

@@ -36,6 +36,12 @@ void list_attentions(const std::string& path,
   }
 }
 
+/// `rows` [N, ...] in `type`; one row that was expanded stays one.
+at::Tensor cast_rows(const at::Tensor& rows, at::ScalarType type) {
+  if (rows.size(0) < 2 || rows.stride(0) != 0) return rows.to(type);
+  return rows.narrow(0, 0, 1).to(type).expand(rows.sizes());
+}
+
 }  // namespace
 
 UNet2DConditionModelImpl::UNet2DConditionModelImpl(UNetConfig config) : config_(std::move(config)) {
@@ -142,7 +148,7 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample,
                                              config_.flip_sin_to_cos,
                                              static_cast<double>(config_.freq_shift));
   UNetConditioning conditioning{
-      time_embedding_->forward(time.to(type)), encoder_hidden_states.to(type), {}};
+      time_embedding_->forward(time.to(type)), cast_rows(encoder_hidden_states, type), {}};
   for (const at::Tensor& tokens : ip_hidden_states)
     conditioning.ip_hidden_states.push_back(tokens.defined() ? tokens.to(type) : tokens);
   conditioning.gradient_checkpointing = gradient_checkpointing_;
@@ -184,8 +190,7 @@ at::Tensor UNet2DConditionModelImpl::forward(const at::Tensor& sample,
   // 4. Up
   for (auto& block : up_blocks_)
     hidden_states = block->forward(hidden_states, conditioning, residuals);
-  return conv_out_->forward(at::silu(conv_norm_out_->forward(hidden_states)))
-      .to(sample.scalar_type());
+  return conv_out_->forward(conv_norm_out_->forward_silu(hidden_states)).to(sample.scalar_type());
 }
 
 void UNet2DConditionModelImpl::set_gradient_checkpointing(bool enabled) {

@@ -88,13 +88,16 @@ void load_weights(torch::nn::Module& module,
                        at::toString(tensor.scalar_type()) + ": expected floating point");
     }
     const auto options = parameter.options().dtype(dtype.value_or(parameter.scalar_type()));
-    const bool fits = tensor.is_contiguous() && tensor.options().type_equal(options) &&
-                      tensor.device() == options.device();
+    const bool fits = tensor.is_contiguous() && parameter.is_contiguous() &&
+                      tensor.options().type_equal(options) && tensor.device() == options.device();
     // Parameters that were saved as one memory become two: training one must not move the other.
     if (fits && used_memory.claim(tensor)) {
       parameter.set_data(tensor);
     } else {
-      parameter.set_data(at::empty(tensor.sizes(), options.requires_grad(false)).copy_(tensor));
+      // In the order that the layer wants, which for convolutions is not the file's.
+      parameter.set_data(
+          at::empty(tensor.sizes(), options.requires_grad(false), parameter.suggest_memory_format())
+              .copy_(tensor));
       content.drop(tensor);
     }
     parameters.erase(found);

@@ -18,27 +18,6 @@ namespace limewash {
 
 namespace {
 
-CpuInfo read_cpu_info() {
-  CpuInfo cpu;
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line) && cpu.model.empty();) {
-    if (line.starts_with("model name") && line.find(": ") != std::string::npos) {
-      cpu.model = line.substr(line.find(": ") + 2);
-    }
-  }
-  cpu.instructions = at::get_cpu_capability();
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  const auto has = [&](const char* name) {
-    const auto found = capabilities.find(name);
-    return found != capabilities.end() && found->second.isBool() && found->second.toBool();
-  };
-  cpu.avx2 = has("avx2");
-  cpu.avx512 = has("avx512_f") || has("avx512f");
-  cpu.avx512_bf16 = has("avx512_bf16");
-  cpu.amx_bf16 = has("amx_bf16");
-  return cpu;
-}
-
 /// "595.58.03" out of "NVRM version: NVIDIA UNIX ... Kernel Module  595.58.03  Release Build".
 std::string driver_version() {
   std::ifstream file("/proc/driver/nvidia/version");
@@ -72,6 +51,27 @@ GpuInfo read_gpu(c10::DeviceIndex index) {
 }
 
 }  // namespace
+
+CpuInfo read_cpu_info() {
+  CpuInfo cpu;
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line) && cpu.model.empty();) {
+    if (line.starts_with("model name") && line.find(": ") != std::string::npos) {
+      cpu.model = line.substr(line.find(": ") + 2);
+    }
+  }
+  cpu.instructions = at::get_cpu_capability();
+  const auto capabilities = at::cpu::get_cpu_capabilities();
+  const auto has = [&](const char* name) {
+    const auto found = capabilities.find(name);
+    return found != capabilities.end() && found->second.isBool() && found->second.toBool();
+  };
+  cpu.avx2 = has("avx2");
+  cpu.avx512 = has("avx512_f") || has("avx512f");
+  cpu.avx512_bf16 = has("avx512_bf16");
+  cpu.amx_bf16 = has("amx_bf16");
+  return cpu;
+}
 
 DeviceInfo read_device_info() {
   DeviceInfo info;

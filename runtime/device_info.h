@@ -29,6 +29,9 @@ struct DeviceInfo {
   std::string torch, cuda, nccl;  ///< versions of the bundled libraries
 };
 
+/// The processor alone; CUDA is left alone.
+CpuInfo read_cpu_info();
+
 /// Asks LibTorch and the kernel. Starts CUDA where there is a GPU.
 DeviceInfo read_device_info();
 

@@ -74,5 +74,69 @@ class BenchData(unittest.TestCase):
             self.assertIn(wrong[0], done.stderr)
 
 
+STEP_PEER = """
+import json, sys
+options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+assert options["--size"] == "64" and options["--precision"] == "fp32", options
+print("at work")
+print(json.dumps({"samples_per_second": 0.001 * int(options["--batch"]) * int(options["--rank"]),
+                  "peak_rss_gib": 1.5 * int(options["--threads"]), "steps": options["--steps"]}))
+"""
+
+
+class BenchTrain(unittest.TestCase):
+    SMALL = ["--model", "models/limewash-tiny", "--size", "64", "--batch", "2", "--precision", "fp32",
+             "--rank", "4", "--steps", "4", "--threads", "1"]
+
+    def bench(self, *arguments, check=True):
+        return limewash("bench", "train", *arguments, check=check, env=environment())
+
+    def test_prints_one_line_of_figures(self):
+        done = self.bench("--json", *self.SMALL)
+        self.assertEqual(done.stdout.count("\n"), 1)
+        figures = json.loads(done.stdout)
+        self.assertEqual({name: figures[name] for name in ("size", "batch", "precision", "rank", "threads")},
+                         {"size": 64, "batch": 2, "precision": "fp32", "rank": 4, "threads": 1})
+        self.assertAlmostEqual(figures["samples_per_second"] * figures["seconds_per_step"], 2, places=6)
+        self.assertTrue(figures["device"].startswith("cpu"))
+        for name in ("tflops", "peak_rss_gib", "loss", "trainable_parameters", "first_step_seconds"):
+            self.assertGreater(figures[name], 0, name)
+        split = figures["split"]
+        self.assertEqual(set(split), {"data", "forward", "backward", "communication", "optimizer"})
+        self.assertLess(abs(sum(split.values()) - figures["seconds_per_step"]), 0.5 * figures["seconds_per_step"])
+
+    def test_is_the_same_training_each_time(self):
+        losses = {json.loads(self.bench("--json", *self.SMALL).stdout)["loss"] for _ in range(2)}
+        self.assertEqual(len(losses), 1)
+
+    def test_runs_a_peer_beside_it(self):
+        with tempfile.TemporaryDirectory(prefix="limewash-test-") as folder:
+            peer = pathlib.Path(folder) / "peer.py"
+            peer.write_text(STEP_PEER)
+            figures = json.loads(self.bench("--json", *self.SMALL, "--peer", f"{sys.executable} {peer}").stdout)
+        self.assertAlmostEqual(figures["peer_samples_per_second"], 0.008)
+        self.assertAlmostEqual(figures["peer_peak_rss_gib"], 1.5)
+        self.assertAlmostEqual(figures["times_peer"], figures["samples_per_second"] / 0.008)
+
+    def test_names_a_peer_that_fails(self):
+        with tempfile.TemporaryDirectory(prefix="limewash-test-") as folder:
+            peer = pathlib.Path(folder) / "peer.py"
+            peer.write_text("print('{}')")
+            done = self.bench(*self.SMALL, "--peer", f"{sys.executable} {peer}", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("peer.py", done.stderr)
+        self.assertIn("samples_per_second", done.stderr)
+
+    def test_refuses_wrong_numbers(self):
+        for wrong in (["--size", "0"], ["--size", "65"], ["--batch", "0"], ["--precision", "fp8"], ["--rank", "0"],
+                      ["--steps", "0"]):
+            done = self.bench(*self.SMALL, *wrong, check=False)
+            self.assertEqual(done.returncode, 2, wrong)
+            self.assertIn(wrong[0], done.stderr)
+        done = self.bench("--model", "nowhere", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("nowhere", done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

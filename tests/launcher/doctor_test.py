@@ -154,7 +154,9 @@ class Doctor(unittest.TestCase):
         save_file(tensors, weights)
         one = self.configured("launch.trainers=1", f"base.model={base}")["training memory"]
         four = self.configured("launch.trainers=4", f"base.model={base}")["training memory"]
-        self.assertEqual(one["shared_weights_bytes"], sum(value.nbytes for value in tensors.values()))
+        # Kernels of convolutions are held in another order than in the file.
+        mapped = [value for value in tensors.values() if value.ndim != 4 or value.shape[2] * value.shape[3] == 1]
+        self.assertEqual(one["shared_weights_bytes"], sum(value.nbytes for value in mapped))
         self.assertEqual(four["rank_bytes"], one["rank_bytes"])
         self.assertEqual(four["host_bytes"], 4 * one["host_bytes"] - 3 * one["shared_weights_bytes"])
 

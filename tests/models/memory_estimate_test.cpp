@@ -250,7 +250,8 @@ TEST(MemoryEstimate, AddsWeightsAndTheOptimizersStates) {
   const auto bf16 = estimate_training_memory(config, 1000, 10, shape);
   EXPECT_EQ(bf16.weights, 2000);
   EXPECT_EQ(bf16.training, 160);
-  EXPECT_EQ(2 * bf16.activations, fp32.activations);
+  EXPECT_LT(bf16.activations, fp32.activations);
+  EXPECT_GE(2 * bf16.activations, fp32.activations);  // the softmax that plain products keep
   shape.gradient_checkpointing = true;
   EXPECT_LT(3 * estimate_training_memory(config, 0, 0, shape).activations, bf16.activations);
 }

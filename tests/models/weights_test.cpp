@@ -203,11 +203,15 @@ TEST_F(WeightsTest, ContentAndNotTheNameTellsTheFormat) {
               HasSubstr("No such file"));
 }
 
-TEST_F(WeightsTest, ParametersOfTheSameTypeLieInTheFile) {
+TEST_F(WeightsTest, ParametersOfTheSameTypeAndOrderLieInTheFile) {
   write_safetensors(file(kStem + ".safetensors"), unet_tensors());
   UNet2DConditionModel unet = load_unet(folder.path());
   for (const auto& item : unet->named_parameters()) {
-    EXPECT_EQ(mapped_file_of(item.value()), file(kStem + ".safetensors").string()) << item.key();
+    // Convolutions have another order than the file; size 1 has no order.
+    const at::Tensor& tensor = item.value();
+    const bool reordered = tensor.dim() == 4 && tensor.size(2) > 1;
+    EXPECT_EQ(mapped_file_of(tensor), reordered ? "[heap]" : file(kStem + ".safetensors").string())
+        << item.key();
   }
   expect_golden(unet);
   // The memory stays when the file's name goes.

@@ -1,0 +1,155 @@
+// Attention by blocks of queries against LibTorch's own operator.
+
+#include "models/blocked_attention.h"
+
+#include <array>
+#include <limits>
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+namespace limewash::models {
+namespace {
+
+struct Case {
+  int64_t batch, heads, queries, keys, width;
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.batch << "x" << c.heads << " heads, " << c.queries << " queries, " << c.keys
+             << " keys, width " << c.width;
+}
+
+/// [N, heads, L, d] as the layers hand it over: the heads of a token lie side by side.
+at::Tensor tokens(const Case& c, int64_t length, uint64_t seed) {
+  return at::randn({c.batch, length, c.heads, c.width}, at::detail::createCPUGenerator(seed))
+      .transpose(1, 2);
+}
+
+/// Output and the gradients of query, key and value.
+using Result = std::array<at::Tensor, 4>;
+
+template <class Attention>
+Result forward_backward(const Attention& attention,
+                        const std::array<at::Tensor, 3>& inputs,
+                        const at::Tensor& probe) {
+  std::array<at::Tensor, 3> leaves;
+  for (size_t i = 0; i < 3; ++i) leaves[i] = inputs[i].detach().set_requires_grad(true);
+  const at::Tensor output = attention(leaves[0], leaves[1], leaves[2]);
+  output.backward(probe.to(output.scalar_type()));
+  return {output.detach(), leaves[0].grad(), leaves[1].grad(), leaves[2].grad()};
+}
+
+at::Tensor ordinary(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
+  return at::scaled_dot_product_attention(query, key, value);
+}
+
+double relative_difference(const at::Tensor& got, const at::Tensor& wanted) {
+  EXPECT_EQ(got.sizes(), wanted.sizes());
+  const auto a = got.to(at::kDouble), b = wanted.to(at::kDouble);
+  return ((a - b).abs().max() / b.abs().max()).item<double>();
+}
+
+std::array<at::Tensor, 3> inputs_of(const Case& c, at::ScalarType type) {
+  return {tokens(c, c.queries, 1).to(type),
+          tokens(c, c.keys, 2).to(type),
+          tokens(c, c.keys, 3).to(type)};
+}
+
+class BlockedAttention : public testing::TestWithParam<Case> {};
+
+TEST_P(BlockedAttention, IsTheOrdinaryOneWithItsGradients) {
+  const Case c = GetParam();
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const auto inputs = inputs_of(c, type);
+    if (!blocked_attention_takes(inputs[0])) continue;  // without oneDNN
+    const at::Tensor probe = tokens(c, c.queries, 4).to(type);
+    const auto got = forward_backward(blocked_attention, inputs, probe);
+    const auto wanted = forward_backward(
+        ordinary,
+        {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble), inputs[2].to(at::kDouble)},
+        probe.to(at::kDouble));
+    const double bound = type == at::kFloat ? 1e-5 : 2e-2;
+    for (size_t i = 0; i < got.size(); ++i) {
+      EXPECT_EQ(got[i].scalar_type(), type);
+      EXPECT_LT(relative_difference(got[i], wanted[i]), bound) << type << " " << i;
+    }
+    torch::NoGradGuard no_grad;
+    EXPECT_TRUE(at::equal(blocked_attention(inputs[0], inputs[1], inputs[2]), got[0])) << type;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes,
+                         BlockedAttention,
+                         testing::Values(Case{1, 8, 1024, 1024, 40},
+                                         Case{2, 3, 700, 900, 17},  // blocks that end short
+                                         Case{1, 2, 300, 4099, 24},
+                                         Case{2, 8, 256, 77, 80},
+                                         Case{3, 5, 64, 16, 160},
+                                         Case{2, 4, 33, 3, 8},
+                                         Case{1, 1, 1, 5, 64}));
+
+TEST(BlockedAttention, GivesTheSameNumbersForAnyNumberOfThreads) {
+  const Case c{1, 3, 900, 900, 40};
+  const int threads = at::get_num_threads();
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const auto inputs = inputs_of(c, type);
+    if (!blocked_attention_takes(inputs[0])) continue;  // without oneDNN
+    const at::Tensor probe = tokens(c, c.queries, 4).to(type);
+    at::set_num_threads(1);
+    const auto one = forward_backward(blocked_attention, inputs, probe);
+    at::set_num_threads(4);
+    const auto four = forward_backward(blocked_attention, inputs, probe);
+    at::set_num_threads(threads);
+    for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], four[i])) << i;
+  }
+}
+
+TEST(BlockedAttention, TakesScoresWhoseExponentialsOverflow) {
+  const Case c{1, 2, 70, 90, 16};
+  auto inputs = inputs_of(c, at::kFloat);
+  if (!blocked_attention_takes(inputs[0])) return;  // without oneDNN
+  for (auto& input : inputs) input = input * 30;
+  const at::Tensor probe = tokens(c, c.queries, 4);
+  const auto got = forward_backward(blocked_attention, inputs, probe);
+  const auto wanted = forward_backward(
+      ordinary,
+      {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble), inputs[2].to(at::kDouble)},
+      probe.to(at::kDouble));
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_LT(relative_difference(got[i], wanted[i]), 1e-3) << i;
+  }
+}
+
+TEST(BlockedAttention, InBfloat16RoundsTheScoresOfSharpQueriesAndNoMore) {
+  const Case c{1, 4, 600, 600, 40};
+  auto inputs = inputs_of(c, at::kBFloat16);
+  if (!blocked_attention_takes(inputs[0])) return;  // without oneDNN
+  inputs[0] = inputs[0] * 4;                        // scores that deviate by 4
+  const at::Tensor probe = tokens(c, c.queries, 4).to(at::kBFloat16);
+  const auto got = forward_backward(blocked_attention, inputs, probe);
+  const auto wanted = forward_backward(
+      ordinary,
+      {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble), inputs[2].to(at::kDouble)},
+      probe.to(at::kDouble));
+  for (size_t i = 0; i < got.size(); ++i) {
+    const auto difference = got[i].to(at::kDouble) - wanted[i];
+    EXPECT_LT((difference.norm() / wanted[i].norm()).item<double>(), 0.025) << i;
+  }
+}
+
+TEST(BlockedAttention, KeepsANumberThatIsNone) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    auto inputs = inputs_of({1, 2, 40, 80, 8}, type);
+    if (!blocked_attention_takes(inputs[0])) continue;  // without oneDNN
+    inputs[0] = inputs[0].clone();
+    inputs[0][0][1][7][3] = std::numeric_limits<float>::quiet_NaN();
+    const auto output = blocked_attention(inputs[0], inputs[1], inputs[2]);
+    EXPECT_TRUE(output[0][1][7].isnan().all().item<bool>()) << type;
+    EXPECT_EQ(output.isnan().sum().item<int64_t>(), 8) << type;
+  }
+}
+
+}  // namespace
+}  // namespace limewash::models

@@ -1,0 +1,348 @@
+#include "trainer/train_bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+#include <torch/torch.h>
+
+#include "models/autoencoder_tiny.h"
+#include "models/base_model.h"
+#include "models/model_folder.h"
+#include "models/precision.h"
+#include "models/random_weights.h"
+#include "models/training_flops.h"
+#include "runtime/captured_process.h"
+#include "runtime/communicator.h"
+#include "runtime/device_info.h"
+#include "runtime/error.h"
+#include "runtime/freed_memory.h"
+#include "runtime/host_info.h"
+#include "runtime/random.h"
+#include "runtime/stop_signal.h"
+#include "runtime/threads.h"
+#include "trainer/flat_parameters.h"
+#include "trainer/objective.h"
+#include "trainer/trainer.h"
+
+namespace limewash::trainer {
+
+namespace {
+
+constexpr uint64_t kSeed = 0;
+constexpr int64_t kTextTokens = 77;
+
+/// What the samples are like that a base's encoders make.
+struct SampleShape {
+  int64_t downscale = 8;
+  /// CLIP ViT-H for IP-Adapter Plus: a class token and 16 x 16 patches.
+  int64_t patches = 257, patch_width = 1280;
+};
+
+SampleShape sample_shape(const TrainBenchOptions& options) {
+  SampleShape shape;
+  if (options.model.empty()) return shape;
+  const auto folder = models::resolve_model_folder(options.model);
+  const auto vae = folder / "vae";
+  shape.downscale = models::is_autoencoder_tiny(vae)
+                        ? models::AutoencoderTinyConfig::from_json(vae / "config.json").downscale()
+                        : models::AutoencoderKLConfig::from_json(vae / "config.json").downscale();
+  const auto encoder = folder / "image_encoder" / "config.json";
+  if (!std::filesystem::exists(encoder)) return shape;
+  const auto config = models::CLIPVisionConfig::from_json(encoder);
+  const int64_t side = config.image_size / config.patch_size;
+  shape.patches = side * side + 1;
+  shape.patch_width = config.encoder.hidden_size;
+  return shape;
+}
+
+models::AdapterOptions adapter_options(int64_t rank) {
+  models::AdapterOptions options;
+  options.lora.rank = rank;
+  options.lora.alpha = 2.0 * static_cast<double>(rank);
+  options.ip_adapter.kind = "plus";
+  return options;
+}
+
+models::UNet2DConditionModel make_unet(const TrainBenchOptions& options) {
+  const auto type = models::compute_type(options.precision, "--precision");
+  if (!options.model.empty()) {
+    return models::load_unet(models::resolve_model_folder(options.model) / "unet", type);
+  }
+  models::UNet2DConditionModel unet(models::stable_diffusion_inpainting_config());
+  models::set_random_weights(*unet, type, kSeed);
+  return unet;
+}
+
+models::NoiseSchedule make_schedule(const TrainBenchOptions& options) {
+  if (options.model.empty()) return models::NoiseSchedule(models::NoiseScheduleConfig{});
+  return models::NoiseSchedule(models::NoiseScheduleConfig::from_json(
+      models::resolve_model_folder(options.model) / "scheduler/scheduler_config.json"));
+}
+
+/// The noise loss alone, which the peer has too.
+LossOptions loss_options() {
+  LossOptions options;
+  options.color.weight = 0;
+  return options;
+}
+
+OptimizerOptions optimizer_options() {
+  return {};
+}
+
+/// The parts of a training, wired as Trainer wires them, on samples that are drawn in memory.
+class BenchTraining {
+ public:
+  explicit BenchTraining(const TrainBenchOptions& options)
+      : options_(options),
+        samples_(sample_shape(options)),
+        unet_(make_unet(options)),
+        schedule_(make_schedule(options)),
+        adapter_(unet_, adapter_options(options.rank), samples_.patch_width, kSeed),
+        parameters_(trained_parameters(adapter_, "joint"), /*tail=*/1),
+        optimizer_(optimizer_options(), parameters_.values()),
+        objective_(loss_options(), {schedule_, latent_to_rgb(), kSeed}),
+        communicator_(make_single_process_communicator()) {
+    const auto& config = unet_->config();
+    if (config.in_channels != 2 * config.out_channels + 1) {
+      throw InputError(options.model + ": its UNet takes " + std::to_string(config.in_channels) +
+                       " channels: expected one for inpainting, with " +
+                       std::to_string(2 * config.out_channels + 1));
+    }
+    if (options.size % samples_.downscale != 0) {
+      throw ConfigError("--size: " + std::to_string(options.size) + ", expected a multiple of " +
+                        std::to_string(samples_.downscale));
+    }
+    unet_->set_gradient_checkpointing(options.gradient_checkpointing);
+    text_ = normal({1, kTextTokens, config.cross_attention_dim[0]}, "text", 0);
+  }
+
+  StepSeconds step(int64_t number) {
+    StepSeconds seconds;
+    auto begin = std::chrono::steady_clock::now();
+    const auto lap = [&begin] {
+      const auto now = std::chrono::steady_clock::now();
+      return std::chrono::duration<double>(now - std::exchange(begin, now)).count();
+    };
+    const auto batch = make_batch(number);
+    LossScale scale;
+    scale.noise_weight = static_cast<double>(batch.mask.numel());
+    seconds.data = lap();
+
+    parameters_.zero();
+    const auto z_t = schedule_.add_noise(batch.z0, batch.noise, batch.timesteps);
+    const auto reference = adapter_.project_reference(batch.embeddings);
+    const auto output = unet_->forward(torch::cat({z_t, batch.mask, batch.hole_latents}, 1),
+                                       batch.timesteps,
+                                       text_.expand({z_t.size(0), -1, -1}),
+                                       reference);
+    const auto terms = objective_(batch, batch.samples, 0, z_t, output, scale, number);
+    seconds.forward = lap();
+
+    terms.total.backward();
+    seconds.backward = lap();
+
+    parameters_.tail().add_(terms.total.detach());
+    communicator_->all_reduce_sum(parameters_.reduced());
+    seconds.communication = lap();
+
+    const double norm =
+        optimizer_.step(parameters_.gradients(), optimizer_options().learning_rate).item<double>();
+    loss_ = parameters_.tail().item<double>();
+    if (!std::isfinite(norm)) throw InputError("bench train: the gradient is not finite");
+    seconds.optimizer = lap();
+    return seconds;
+  }
+
+  double flops() const {
+    models::TrainingStepShape shape;
+    shape.batch = options_.batch;
+    shape.latent_height = shape.latent_width = options_.size / samples_.downscale;
+    shape.text_tokens = kTextTokens;
+    shape.reference_tokens = adapter_.options().ip_adapter.token_count();
+    shape.lora_rank = options_.rank;
+    return models::training_step_flops(unet_->config(), shape);
+  }
+
+  int64_t trainable_parameters() const {
+    return parameters_.size();
+  }
+
+  double loss() const {
+    return loss_;
+  }
+
+ private:
+  /// A map that no term reads: the colour loss is off.
+  std::vector<float> latent_to_rgb() const {
+    return std::vector<float>(static_cast<size_t>(unet_->config().out_channels + 1) * 3, 0.0F);
+  }
+
+  static at::Tensor normal(std::vector<int64_t> sizes, const char* name, int64_t step) {
+    auto tensor = torch::empty(sizes);
+    RandomStream(kSeed, Purpose::kNoise, static_cast<uint64_t>(step), stable_id(name))
+        .fill_normal({tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())});
+    return tensor;
+  }
+
+  MicroBatch make_batch(int64_t step) const {
+    const int64_t side = options_.size / samples_.downscale;
+    const std::vector<int64_t> latents{options_.batch, unet_->config().out_channels, side, side};
+    MicroBatch batch;
+    batch.z0 = normal(latents, "z0", step);
+    batch.noise = normal(latents, "noise", step);
+    batch.hole_latents = normal(latents, "hole", step);
+    batch.mask = torch::ones({options_.batch, 1, side, side});
+    batch.core = batch.mask;
+    batch.embeddings =
+        normal({options_.batch, samples_.patches, samples_.patch_width}, "reference", step);
+    batch.quality = torch::ones({options_.batch});
+    batch.asked_lab = torch::zeros({options_.batch, 3});
+    batch.timesteps = torch::empty({options_.batch}, torch::kLong);
+    RandomStream draws(kSeed, Purpose::kTimestep, static_cast<uint64_t>(step), 0);
+    for (int64_t row = 0; row < options_.batch; ++row) {
+      StreamSample sample;
+      sample.index = row;
+      sample.timestep = static_cast<int64_t>(
+          draws.below(static_cast<uint64_t>(schedule_.config().num_train_timesteps)));
+      batch.timesteps.data_ptr<int64_t>()[row] = sample.timestep;
+      batch.samples.push_back(sample);
+    }
+    return batch;
+  }
+
+  TrainBenchOptions options_;
+  SampleShape samples_;
+  models::UNet2DConditionModel unet_;
+  models::NoiseSchedule schedule_;
+  models::Adapter adapter_;
+  FlatParameters parameters_;
+  AdamW optimizer_;
+  Objective objective_;
+  std::unique_ptr<Communicator> communicator_;
+  at::Tensor text_;  // [1, L, D], the same prompt for all
+  double loss_ = 0;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+StepSeconds median(const std::vector<StepSeconds>& steps) {
+  const auto of = [&](double StepSeconds::*part) {
+    std::vector<double> values;
+    for (const auto& step : steps) values.push_back(step.*part);
+    return median(values);
+  };
+  return {of(&StepSeconds::data),
+          of(&StepSeconds::forward),
+          of(&StepSeconds::backward),
+          of(&StepSeconds::communication),
+          of(&StepSeconds::optimizer)};
+}
+
+/// Train one round; false when a signal ended it.
+bool measure(BenchTraining& training, const TrainBenchOptions& options, TrainBenchReport& report) {
+  std::vector<StepSeconds> steps;
+  std::vector<double> totals;
+  for (int64_t i = 0; i < options.steps; ++i) {
+    if (stop_requested()) return false;
+    const auto step = training.step(i);
+    if (report.first_step_seconds == 0) report.first_step_seconds = step.total();
+    if (i < 2 && options.steps > 2) continue;
+    steps.push_back(step);
+    totals.push_back(step.total());
+  }
+  const double seconds = median(totals);
+  if (report.seconds_per_step == 0 || seconds < report.seconds_per_step) {
+    report.seconds_per_step = seconds;
+    report.split = median(steps);
+  }
+  report.loss = training.loss();
+  return true;
+}
+
+void run_peer(const TrainBenchOptions& options, TrainBenchReport& report) {
+  constexpr double kLongest = 24 * 3600;
+  auto command = options.peer;
+  const std::pair<const char*, std::string> arguments[] = {
+      {"--size", std::to_string(options.size)},
+      {"--batch", std::to_string(options.batch)},
+      {"--precision", options.precision},
+      {"--rank", std::to_string(options.rank)},
+      {"--steps", std::to_string(options.steps)},
+      {"--threads", std::to_string(report.threads)}};
+  for (const auto& [name, value] : arguments) {
+    command.emplace_back(name);
+    command.push_back(value);
+  }
+  auto done = run_captured(command, {}, kLongest);
+  const std::string& name = options.peer.back();
+  if (done.status != 0) {
+    throw InputError(name + ": ended with status " + std::to_string(done.status) + ": " +
+                     done.last_line());
+  }
+  while (!done.output.empty() && done.output.back() == '\n') done.output.pop_back();
+  const auto line = done.output.substr(done.output.rfind('\n') + 1);
+  const auto result = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  for (const char* key : {"samples_per_second", "peak_rss_gib"}) {
+    if (!result.is_object() || !result.contains(key) || !result[key].is_number())
+      throw InputError(name + ": its last line is no JSON with " + key + ": " + line);
+  }
+  report.peer_samples_per_second = std::max(report.peer_samples_per_second.value_or(0),
+                                            result["samples_per_second"].get<double>());
+  report.peer_peak_rss_gib =
+      std::max(report.peer_peak_rss_gib.value_or(0), result["peak_rss_gib"].get<double>());
+}
+
+}  // namespace
+
+double StepSeconds::total() const {
+  return data + forward + backward + communication + optimizer;
+}
+
+void TrainBenchOptions::validate() const {
+  const auto check = [](const char* name, int64_t value, int64_t low, int64_t high) {
+    if (value < low || value > high)
+      throw ConfigError(std::string(name) + ": " + std::to_string(value) + ", expected " +
+                        std::to_string(low) + " to " + std::to_string(high));
+  };
+  check("--size", size, 8, 4096);
+  check("--batch", batch, 1, 4096);
+  check("--rank", rank, 1, 1024);
+  check("--steps", steps, 1, 1'000'000);
+  check("--rounds", rounds, 1, 1000);
+  check("--threads", threads, 0, 4096);
+  models::compute_type(precision, "--precision");
+}
+
+TrainBenchReport bench_training(const TrainBenchOptions& options) {
+  options.validate();
+  TrainBenchReport report;
+  keep_freed_memory();
+  report.threads = configure_threads(options.threads, 1);
+  report.device = "cpu";
+  if (const auto cpu = read_cpu_info(); !cpu.model.empty()) report.device += ": " + cpu.model;
+  spdlog::info("making a network");
+  BenchTraining training(options);
+  report.trainable_parameters = training.trainable_parameters();
+  for (int64_t round = 0; round < options.rounds && !report.stopped; ++round) {
+    spdlog::info("training {} steps", options.steps);
+    report.stopped = !measure(training, options, report);
+    report.peak_rss_gib = static_cast<double>(peak_resident_bytes()) / (1 << 30);
+    if (report.stopped || options.peer.empty()) continue;
+    spdlog::info("the peer");
+    run_peer(options, report);
+  }
+  if (report.seconds_per_step > 0) {
+    report.tflops = training.flops() / report.seconds_per_step / 1e12;
+  }
+  return report;
+}
+
+}  // namespace limewash::trainer
