@@ -1,8 +1,11 @@
 #include "models/random_weights.h"
 
 #include <cmath>
+#include <span>
 
 #include <torch/torch.h>
+
+#include "runtime/random.h"
 
 namespace limewash::models {
 
@@ -25,7 +28,6 @@ UNetConfig stable_diffusion_inpainting_config() {
 
 void set_random_weights(torch::nn::Module& module, c10::ScalarType type, uint64_t seed) {
   torch::NoGradGuard no_grad;
-  at::Generator generator = at::detail::createCPUGenerator(seed);
   for (const auto& item : module.named_parameters()) {
     at::Tensor parameter = item.value();
     const auto options = parameter.options().dtype(type).requires_grad(false);
@@ -35,9 +37,14 @@ void set_random_weights(torch::nn::Module& module, c10::ScalarType type, uint64_
       continue;
     }
     const auto fan_in = static_cast<double>(parameter.numel() / parameter.size(0));
-    const double bound = 1 / std::sqrt(fan_in);
-    parameter.set_data(at::empty(parameter.sizes(), options, parameter.suggest_memory_format())
-                           .uniform_(-bound, bound, generator));
+    const auto bound = static_cast<float>(1 / std::sqrt(fan_in));
+    RandomStream draws(seed, Purpose::kInitialization, /*epoch=*/0, stable_id(item.key()));
+    const at::Tensor drawn = at::empty(parameter.sizes(), at::kFloat);
+    for (float& value : std::span(drawn.data_ptr<float>(), static_cast<size_t>(drawn.numel()))) {
+      value = draws.uniform(-bound, bound);
+    }
+    parameter.set_data(drawn.to(
+        options, /*non_blocking=*/false, /*copy=*/false, parameter.suggest_memory_format()));
     parameter.set_requires_grad(false);
   }
   module.eval();
