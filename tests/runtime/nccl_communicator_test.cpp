@@ -55,7 +55,8 @@ TEST(NcclCommunicator, SaysOnEveryRankThatThereIsNoGpuForOne) {
       errors.insert(error.what());
     }
   });
-  EXPECT_THAT(errors, AllOf(SizeIs(3), Each(HasSubstr("GPU")), Each(*errors.begin())));
+  ASSERT_THAT(errors, SizeIs(3));
+  EXPECT_THAT(errors, AllOf(Each(HasSubstr("GPU")), Each(*errors.begin())));
   if (!has_gpu()) {
     EXPECT_THAT(*errors.begin(), HasSubstr("rank 0 on"));
     EXPECT_THAT(*errors.begin(), HasSubstr("no GPU"));

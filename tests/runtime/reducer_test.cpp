@@ -110,7 +110,8 @@ bool equal_on_all_ranks(Communicator& ranks, const at::Tensor& tensor) {
   return !ranks.agree_any(first != own);
 }
 
-TEST(ReducerOverMpi, GivesTheGradientOfAllRanksSamples) {
+// Three steps, each gradient beside that of one process with everybody's samples.
+void train(std::optional<c10d::BuiltinCommHookType> hook, double relative, double absolute) {
   Group group;
   const int rank = group.ranks->rank(), size = group.ranks->size();
   // Other weights on every rank, until rank 0's are broadcast.
@@ -119,6 +120,7 @@ TEST(ReducerOverMpi, GivesTheGradientOfAllRanksSamples) {
   {
     Reduction reduction(network, group);
     EXPECT_GT(reduction.bucket_count, 1U);
+    if (hook) reduction.reducer->register_builtin_comm_hook(*hook);
     c10d::verify_params_across_processes(group.group, reduction.parameters, std::nullopt);
     std::vector<at::Tensor> weights;
     for (const auto& parameter : reduction.parameters) weights.push_back(parameter.detach());
@@ -138,11 +140,10 @@ TEST(ReducerOverMpi, GivesTheGradientOfAllRanksSamples) {
       reduction.reducer->prepare_for_backward({});
       at::mse_loss(output, own(targets)).backward();
       const auto gradients = gradients_of(reduction.parameters);
-      // One process with everybody's samples.
       const auto all = torch::autograd::grad({at::mse_loss(network->forward(inputs), targets)},
                                              reduction.parameters);
       for (size_t i = 0; i < gradients.size(); ++i) {
-        EXPECT_TRUE(gradients[i].allclose(all[i], 1e-5, 1e-7)) << step << ' ' << i;
+        EXPECT_TRUE(gradients[i].allclose(all[i], relative, absolute)) << step << ' ' << i;
         EXPECT_TRUE(equal_on_all_ranks(*group.ranks, gradients[i])) << step << ' ' << i;
       }
       const at::NoGradGuard no_gradient;
@@ -156,6 +157,14 @@ TEST(ReducerOverMpi, GivesTheGradientOfAllRanksSamples) {
     }
   }
   group.shut_down();
+}
+
+TEST(ReducerOverMpi, GivesTheGradientOfAllRanksSamples) {
+  train(std::nullopt, 1e-5, 1e-7);
+}
+
+TEST(ReducerOverMpi, SendsHalvesWhereItIsToldTo) {
+  train(c10d::BuiltinCommHookType::FP16_COMPRESS, 2e-2, 1e-4);
 }
 
 TEST(ReducerOverMpi, RefusesNetworksOfDifferentSizes) {
