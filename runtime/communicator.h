@@ -12,6 +12,9 @@ class Tensor;
 
 namespace limewash {
 
+/// What the ranks compute on, and with it how they sum.
+enum class RankDevice { kCpu, kGpu };
+
 /// A group of ranks. All ranks call the same operations in the same order.
 class Communicator {
  public:
@@ -19,7 +22,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   /// Sum a contiguous float32 or float64 tensor over all ranks, in place. The order of the sum is
-  /// fixed, so equal input gives equal bits.
+  /// fixed, so equal input gives equal bits. On a GPU the order is NCCL's, which depends on how the
+  /// GPUs are connected, and the sum is there for what is queued on the current stream afterwards.
   virtual void all_reduce_sum(at::Tensor& tensor) = 0;
   /// Copy the bytes of `root` to all ranks.
   virtual void broadcast(std::string& bytes, int root) = 0;
@@ -28,10 +32,15 @@ class Communicator {
   virtual void barrier() = 0;
   /// Whether any rank says yes.
   virtual bool agree_any(bool flag) = 0;
+  /// End what works beside this object; every rank's last call, before MPI ends. Not for the way
+  /// out of an error, where the others may be elsewhere.
+  virtual void shut_down() {}
 };
 
-/// The only rank of a single process; never initialises MPI.
-std::unique_ptr<Communicator> make_single_process_communicator();
+/// The only rank of a single process; never initialises MPI. Throws InputError where it is to
+/// compute on a GPU and there is none.
+std::unique_ptr<Communicator> make_single_process_communicator(
+    RankDevice device = RankDevice::kCpu);
 
 /// `size` ranks as threads of this process, for tests: element r belongs to thread r.
 std::vector<std::unique_ptr<Communicator>> make_thread_communicators(int size);
@@ -48,8 +57,10 @@ class MpiSession {
   ~MpiSession() = default;
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
-  /// A communicator over all ranks, on a duplicate of MPI_COMM_WORLD.
-  std::unique_ptr<Communicator> world();
+  /// A communicator over all ranks, on a duplicate of MPI_COMM_WORLD. Ranks on GPUs sum by NCCL:
+  /// each takes the GPU of its place on its host and makes it the current one. Throws InputError on
+  /// every rank where one has no GPU to itself.
+  std::unique_ptr<Communicator> world(RankDevice device = RankDevice::kCpu);
   /// Ranks on this host, and this rank's place among them.
   int local_size() const;
   int local_rank() const;

@@ -1,11 +1,12 @@
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <span>
 #include <stdexcept>
+#include <utility>
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
@@ -13,41 +14,13 @@
 
 #include "runtime/communicator.h"
 #include "runtime/error.h"
+#include "runtime/mpi_collectives.h"
+#include "runtime/nccl_communicator.h"
 #include "runtime/rank_order_sum.h"
 
 namespace limewash {
 
 namespace {
-
-void check_mpi(int code, const char* expression, const char* file, int line) {
-  if (code == MPI_SUCCESS) return;
-  std::array<char, MPI_MAX_ERROR_STRING + 1> text{};
-  int length = 0;
-  if (MPI_Error_string(code, text.data(), &length) != MPI_SUCCESS) {
-    std::snprintf(text.data(), text.size(), "error code %d", code);
-  }
-  int rank = -1;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  throw InputError("rank " + std::to_string(rank) + ": " + expression + " failed: " + text.data() +
-                   " (" + file + ":" + std::to_string(line) + ")");
-}
-
-}  // namespace
-
-#define LIMEWASH_MPI_CHECK(expression) check_mpi((expression), #expression, __FILE__, __LINE__)
-
-namespace {
-
-// MPI counts are ints, and the buffers of a reduction should stay small.
-constexpr int64_t kElementsPerSlice = int64_t{1} << 22;
-constexpr size_t kBytesPerSlice = size_t{1} << 30;
-
-MPI_Datatype mpi_type(const float*) {
-  return MPI_FLOAT;
-}
-MPI_Datatype mpi_type(const double*) {
-  return MPI_DOUBLE;
-}
 
 class MpiCommunicator final : public Communicator {
  public:
@@ -93,7 +66,7 @@ class MpiCommunicator final : public Communicator {
     uint64_t length = bytes.size();
     LIMEWASH_MPI_CHECK(MPI_Bcast(&length, 1, MPI_UINT64_T, root, communicator_));
     bytes.resize(length);
-    broadcast_bytes(bytes, root);
+    broadcast_in_slices(communicator_, bytes.data(), bytes.size(), root);
   }
 
   std::vector<std::string> all_gather(const std::string& bytes) override {
@@ -109,7 +82,7 @@ class MpiCommunicator final : public Communicator {
       } else {
         part.resize(lengths[static_cast<size_t>(root)]);
       }
-      broadcast_bytes(part, root);
+      broadcast_in_slices(communicator_, part.data(), part.size(), root);
     }
     return gathered;
   }
@@ -148,59 +121,14 @@ class MpiCommunicator final : public Communicator {
     }
   }
 
-  // Each rank gets its share of the elements from everybody, adds them by rank, and gives the sums
-  // back. MPI_Allreduce moves as many bytes, but may choose its order by message size and topology.
   template <class T>
   void reduce(T* values, int64_t count) {
-    for (int64_t begin = 0; begin < count; begin += kElementsPerSlice) {
-      reduce_slice(values + begin, std::min(kElementsPerSlice, count - begin));
-    }
-  }
-
-  template <class T>
-  void reduce_slice(T* values, int64_t count) {
-    const auto ranks = static_cast<size_t>(size_);
-    std::vector<int> counts(ranks), offsets(ranks);
-    for (size_t r = 0; r < ranks; ++r) {
-      const int64_t first = count * static_cast<int64_t>(r) / size_;
-      const int64_t last = count * (static_cast<int64_t>(r) + 1) / size_;
-      offsets[r] = static_cast<int>(first);
-      counts[r] = static_cast<int>(last - first);
-    }
-    const int own = counts[static_cast<size_t>(rank_)];
-    std::vector<int> own_counts(ranks, own), own_offsets(ranks);
-    for (size_t r = 0; r < ranks; ++r) own_offsets[r] = static_cast<int>(r) * own;
-    std::vector<T> shares(ranks * static_cast<size_t>(own));
-    const MPI_Datatype type = mpi_type(values);
-    LIMEWASH_MPI_CHECK(MPI_Alltoallv(values,
-                                     counts.data(),
-                                     offsets.data(),
-                                     type,
-                                     shares.data(),
-                                     own_counts.data(),
-                                     own_offsets.data(),
-                                     type,
-                                     communicator_));
-    std::vector<const T*> parts(ranks);
-    for (size_t r = 0; r < ranks; ++r) parts[r] = shares.data() + own_offsets[r];
-    sum_in_rank_order(
-        std::span<const T* const>(parts), values + offsets[static_cast<size_t>(rank_)], own);
-    LIMEWASH_MPI_CHECK(MPI_Allgatherv(MPI_IN_PLACE,
-                                      0,
-                                      MPI_DATATYPE_NULL,
-                                      values,
-                                      counts.data(),
-                                      offsets.data(),
-                                      type,
-                                      communicator_));
-  }
-
-  void broadcast_bytes(std::string& bytes, int root) {
-    for (size_t begin = 0; begin < bytes.size(); begin += kBytesPerSlice) {
-      const size_t count = std::min(kBytesPerSlice, bytes.size() - begin);
-      LIMEWASH_MPI_CHECK(
-          MPI_Bcast(bytes.data() + begin, static_cast<int>(count), MPI_BYTE, root, communicator_));
-    }
+    const auto add = [](const std::vector<const void*>& parts, void* out, int64_t part_count) {
+      std::vector<const T*> typed;
+      for (const void* part : parts) typed.push_back(static_cast<const T*>(part));
+      sum_in_rank_order(std::span<const T* const>(typed), static_cast<T*>(out), part_count);
+    };
+    all_reduce_by_rank(communicator_, values, count, sizeof(T), add);
   }
 
   MPI_Comm communicator_ = MPI_COMM_NULL;
@@ -251,8 +179,11 @@ MpiSession::MpiSession() {
   LIMEWASH_MPI_CHECK(MPI_Comm_free(&host));
 }
 
-std::unique_ptr<Communicator> MpiSession::world() {
-  return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD);
+std::unique_ptr<Communicator> MpiSession::world(RankDevice device) {
+  auto host = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD);
+  if (device == RankDevice::kCpu) return host;
+  return make_nccl_communicator(std::move(host),
+                                {.local_rank = local_rank_, .local_size = local_size_});
 }
 
 int MpiSession::local_size() const {

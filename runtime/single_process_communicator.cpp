@@ -1,4 +1,6 @@
 #include "runtime/communicator.h"
+#include "runtime/error.h"
+#include "runtime/rank_gpu.h"
 #include "runtime/rank_order_sum.h"
 
 namespace limewash {
@@ -30,7 +32,11 @@ class SingleProcessCommunicator final : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_single_process_communicator() {
+std::unique_ptr<Communicator> make_single_process_communicator(RankDevice device) {
+  if (device == RankDevice::kGpu) {
+    const std::vector<RankGpu> alone{read_rank_gpu(0)};
+    if (const auto problem = gpu_problem(alone); !problem.empty()) throw InputError(problem);
+  }
   return std::make_unique<SingleProcessCommunicator>();
 }
 

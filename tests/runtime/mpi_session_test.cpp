@@ -1,6 +1,8 @@
 // Run by mpirun; every rank runs every test. With the argument "abort", rank 1 ends
 // the job while rank 0 waits for it.
 
+#include "tests/runtime/mpi_session.h"
+
 #include <cstring>
 #include <iostream>
 #include <stdexcept>
@@ -13,11 +15,14 @@
 #include <gtest/gtest.h>
 
 #include "runtime/communicator.h"
+#include "runtime/device_info.h"
+#include "runtime/error.h"
 
 namespace limewash {
-namespace {
 
-MpiSession* session = nullptr;
+MpiSession* mpi_session = nullptr;
+
+namespace {
 
 // Numbers of many magnitudes, so that another order of the sum would show.
 at::Tensor values_of(int rank, int64_t count, at::ScalarType type) {
@@ -25,15 +30,15 @@ at::Tensor values_of(int rank, int64_t count, at::ScalarType type) {
 }
 
 TEST(MpiSession, KnowsItsRanks) {
-  const auto world = session->world();
+  const auto world = mpi_session->world();
   EXPECT_TRUE(started_under_mpi());
   EXPECT_GE(world->size(), 2);
-  EXPECT_EQ(session->local_size(), world->size());
-  EXPECT_EQ(session->local_rank(), world->rank());
+  EXPECT_EQ(mpi_session->local_size(), world->size());
+  EXPECT_EQ(mpi_session->local_rank(), world->rank());
 }
 
 TEST(MpiSession, SumsByRankAndAlikeOnEveryRank) {
-  const auto world = session->world();
+  const auto world = mpi_session->world();
   for (const auto type : {at::kFloat, at::kDouble}) {
     // Sizes around the number of ranks, and one beyond a slice of the reduction.
     for (const int64_t count : {0, 1, 2, 3, 4, 10007, (1 << 22) + 5}) {
@@ -49,7 +54,7 @@ TEST(MpiSession, SumsByRankAndAlikeOnEveryRank) {
 }
 
 TEST(MpiSession, RefusesASumOfDifferentSizes) {
-  const auto world = session->world();
+  const auto world = mpi_session->world();
   at::Tensor values = at::zeros({4 + world->rank()});
   EXPECT_ANY_THROW(world->all_reduce_sum(values));
   at::Tensor types = at::zeros({4}, world->rank() == 0 ? at::kFloat : at::kDouble);
@@ -58,7 +63,7 @@ TEST(MpiSession, RefusesASumOfDifferentSizes) {
 }
 
 TEST(MpiSession, GathersAndBroadcastsBytes) {
-  const auto world = session->world();
+  const auto world = mpi_session->world();
   const auto bytes_of = [](int rank) {
     return rank == 0 ? std::string("a\0b", 3)
                      : std::string(100000 * static_cast<size_t>(rank), 'x');
@@ -77,9 +82,34 @@ TEST(MpiSession, GathersAndBroadcastsBytes) {
 }
 
 TEST(MpiSession, AgreesWhenAnyRankSaysYes) {
-  const auto world = session->world();
+  const auto world = mpi_session->world();
   EXPECT_FALSE(world->agree_any(false));
   EXPECT_TRUE(world->agree_any(world->rank() == 1));
+}
+
+TEST(MpiSession, GivesRanksOnGpusNcclAndSaysOnEveryRankWhereThereIsNone) {
+  const bool enough =
+      read_device_info().gpus.size() >= static_cast<size_t>(mpi_session->local_size());
+  if (enough) {
+    const auto world = mpi_session->world(RankDevice::kGpu);
+    at::Tensor values = values_of(world->rank(), 10007, at::kFloat).cuda();
+    world->all_reduce_sum(values);
+    at::Tensor expected = at::zeros({10007}, at::kDouble);
+    for (int rank = 0; rank < world->size(); ++rank) {
+      expected.add_(values_of(rank, 10007, at::kFloat).to(at::kDouble));
+    }
+    EXPECT_TRUE(values.cpu().allclose(expected.to(at::kFloat)));
+    world->shut_down();
+    return;
+  }
+  try {
+    mpi_session->world(RankDevice::kGpu);
+    FAIL() << "expected an error";
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("GPU"), std::string::npos) << error.what();
+  }
+  // Nobody is left waiting, so the ranks could go on.
+  mpi_session->world()->barrier();
 }
 
 TEST(MpiSession, IsOnlyOnceInAProcess) {
@@ -92,7 +122,7 @@ TEST(MpiSession, IsOnlyOnceInAProcess) {
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   limewash::MpiSession session;
-  limewash::session = &session;
+  limewash::mpi_session = &session;
   if (argc > 1 && std::strcmp(argv[1], "abort") == 0) {
     const auto world = session.world();
     if (world->rank() == 1) session.abort(3);
