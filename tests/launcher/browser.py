@@ -108,7 +108,7 @@ class Browser:
     def wait_for(self, expression, seconds=60):
         """Until the expression is true on the page."""
         deadline = time.monotonic() + seconds
-        while not self.evaluate(f"Boolean({expression})"):
+        while not self.evaluate(f"Boolean(document.body && ({expression}))"):  # no body while a page is left
             if time.monotonic() > deadline:
                 raise AssertionError(f"never true on the page: {expression}\n{self.evaluate('document.body.innerText')[:2000]}")
             time.sleep(0.2)

@@ -149,7 +149,7 @@ def check_dashboard(browser, album, uri, names):
     browser.wait_for(f"{has}('optimizer.learning_rate')")
     album.keep("mlflow_compare", settled(browser), "the comparison of both runs")
 
-    browser.resize(1500, 4600)  # charts beyond the window are not drawn
+    browser.resize(1500, 12000)  # charts beyond the window are not drawn
     browser.open(f"{base}/{ids[names[0]]}/model-metrics")
     browser.wait_for("document.querySelectorAll('.js-line').length >= 4")
     show_images(browser)
