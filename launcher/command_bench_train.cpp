@@ -9,6 +9,7 @@
 
 #include "launcher/bench_commands.h"
 #include "runtime/error.h"
+#include "runtime/freed_memory.h"
 #include "runtime/stop_signal.h"
 #include "trainer/train_bench.h"
 
@@ -83,6 +84,7 @@ int run(BenchTrainFlags flags) {
   for (std::string word; words >> word;) flags.bench.peer.push_back(word);
   flags.bench.validate();
   install_stop_signals();
+  keep_freed_memory();
   const auto report = trainer::bench_training(flags.bench);
   if (report.stopped) return kExitStopped;
   if (flags.json)

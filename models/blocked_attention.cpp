@@ -6,6 +6,7 @@
 
 #include <torch/torch.h>
 
+#include "models/frozen.h"
 #include "models/onednn.h"
 #include "models/parallel.h"
 #include "models/softmax_kernel.h"
@@ -199,8 +200,7 @@ at::Tensor blocked_attention(const at::Tensor& query,
               ", value ",
               value.sizes());
   const bool differentiated =
-      at::GradMode::is_enabled() &&
-      (query.requires_grad() || key.requires_grad() || value.requires_grad());
+      is_differentiated(query) || is_differentiated(key) || is_differentiated(value);
   if (!differentiated) return compute_forward(query, key, value, empty_logarithms(query));
   return BlockedAttention::apply(query, key, value);
 }

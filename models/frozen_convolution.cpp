@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include "models/frozen.h"
 #include "models/onednn.h"
 #include "models/patches.h"
 
@@ -123,12 +124,12 @@ at::Tensor frozen_convolution(const at::Tensor& input,
                            ? input.numel() * weight.numel() / std::max<int64_t>(1, weight.size(1)) /
                                  (stride * stride)
                            : 0;
-  if (weight.requires_grad() || (bias.defined() && bias.requires_grad()) || work < kWorthCalling ||
-      !onednn_takes(input) || !weight.is_contiguous(kChannelsLast)) {
+  if (is_trained(weight, bias) || work < kWorthCalling || !onednn_takes(input) ||
+      !weight.is_contiguous(kChannelsLast)) {
     return at::conv2d(input, weight, bias, stride, padding);
   }
   const Frozen frozen{weight, bias, shape};
-  if (at::GradMode::is_enabled() && input.requires_grad()) {
+  if (is_differentiated(input)) {
     return FrozenConvolution::apply(input, frozen);
   }
   return convolve(input.contiguous(kChannelsLast), frozen);

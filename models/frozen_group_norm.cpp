@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include "models/frozen.h"
 #include "models/group_norm_kernel.h"
 #include "models/parallel.h"
 
@@ -142,8 +143,8 @@ class FrozenGroupNorm : public torch::autograd::Function<FrozenGroupNorm> {
 bool can_fuse(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias) {
   const auto type = input.scalar_type();
   return input.device().is_cpu() && input.dim() == 4 && input.numel() >= kWorthFusing &&
-         (type == at::kFloat || type == at::kBFloat16) && !weight.requires_grad() &&
-         !bias.requires_grad() && input.is_contiguous(at::MemoryFormat::ChannelsLast);
+         (type == at::kFloat || type == at::kBFloat16) && !is_trained(weight, bias) &&
+         input.is_contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 }  // namespace
@@ -158,8 +159,7 @@ at::Tensor frozen_group_norm(const at::Tensor& input,
     at::Tensor output = at::group_norm(input, groups, weight, bias, eps);
     if (!silu) return output;
     // In the memory of what nobody else has, unless a gradient needs what it was.
-    return at::GradMode::is_enabled() && output.requires_grad() ? at::silu(output)
-                                                                : at::silu_(output);
+    return is_differentiated(output) ? at::silu(output) : at::silu_(output);
   }
   TORCH_CHECK(input.size(1) % groups == 0 && weight.numel() == input.size(1) &&
                   bias.numel() == input.size(1),
@@ -172,7 +172,7 @@ at::Tensor frozen_group_norm(const at::Tensor& input,
               " and ",
               bias.sizes());
   const Frozen frozen{weight.to(at::kFloat), bias.to(at::kFloat), groups, eps, silu};
-  if (at::GradMode::is_enabled() && input.requires_grad()) {
+  if (is_differentiated(input)) {
     return FrozenGroupNorm::apply(input, frozen);
   }
   at::Tensor mean, reciprocal;

@@ -5,6 +5,7 @@
 
 #include <torch/torch.h>
 
+#include "models/frozen.h"
 #include "models/onednn.h"
 
 namespace limewash::models {
@@ -20,15 +21,6 @@ constexpr int64_t kWorthCalling = int64_t{1} << 20;
 
 bool is_large(const at::Tensor& input, const at::Tensor& weight) {
   return input.dim() >= 2 && input.numel() * weight.size(0) >= kWorthCalling && onednn_takes(input);
-}
-
-/// What the products of this file give no gradient of.
-bool is_trained(const at::Tensor& weight, const at::Tensor& bias) {
-  return weight.requires_grad() || (bias.defined() && bias.requires_grad());
-}
-
-bool is_differentiated(const at::Tensor& tensor) {
-  return at::GradMode::is_enabled() && tensor.requires_grad();
 }
 
 /// [..., K] -> [M, K], contiguous.

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "models/frozen.h"
+
 namespace limewash::models {
 
 namespace {
@@ -37,8 +39,7 @@ class Geglu : public torch::autograd::Function<Geglu> {
 }  // namespace
 
 at::Tensor geglu(const at::Tensor& halves) {
-  return at::GradMode::is_enabled() && halves.requires_grad() ? Geglu::apply(halves)
-                                                              : compute(halves);
+  return is_differentiated(halves) ? Geglu::apply(halves) : compute(halves);
 }
 
 }  // namespace limewash::models

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -13,10 +12,11 @@
 #include <mpi.h>
 
 #include "runtime/communicator.h"
+#include "runtime/communicator_checks.h"
 #include "runtime/error.h"
 #include "runtime/mpi_collectives.h"
 #include "runtime/nccl_communicator.h"
-#include "runtime/rank_order_sum.h"
+#include "runtime/rank_order_reduction.h"
 
 namespace limewash {
 
@@ -114,21 +114,9 @@ class MpiCommunicator final : public Communicator {
   }
 
   void reduce_on_host(at::Tensor& tensor) {
-    if (tensor.scalar_type() == at::kFloat) {
-      reduce(tensor.data_ptr<float>(), tensor.numel());
-    } else {
-      reduce(tensor.data_ptr<double>(), tensor.numel());
-    }
-  }
-
-  template <class T>
-  void reduce(T* values, int64_t count) {
-    const auto add = [](const std::vector<const void*>& parts, void* out, int64_t part_count) {
-      std::vector<const T*> typed;
-      for (const void* part : parts) typed.push_back(static_cast<const T*>(part));
-      sum_in_rank_order(std::span<const T* const>(typed), static_cast<T*>(out), part_count);
-    };
-    all_reduce_by_rank(communicator_, values, count, sizeof(T), add);
+    const auto add = rank_order_reduction(Reduction::kSum, tensor.scalar_type(), "all_reduce_sum");
+    all_reduce_by_rank(
+        communicator_, tensor.data_ptr(), tensor.numel(), tensor.element_size(), add);
   }
 
   MPI_Comm communicator_ = MPI_COMM_NULL;

@@ -10,10 +10,10 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
+#include "runtime/communicator_checks.h"
 #include "runtime/error.h"
 #include "runtime/host_info.h"
 #include "runtime/rank_gpu.h"
-#include "runtime/rank_order_sum.h"
 #include "runtime/rank_store.h"
 
 namespace limewash {

@@ -1,7 +1,7 @@
 #include "runtime/communicator.h"
+#include "runtime/communicator_checks.h"
 #include "runtime/error.h"
 #include "runtime/rank_gpu.h"
-#include "runtime/rank_order_sum.h"
 
 namespace limewash {
 

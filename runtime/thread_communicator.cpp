@@ -2,7 +2,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -10,7 +9,8 @@
 #include <c10/util/Exception.h>
 
 #include "runtime/communicator.h"
-#include "runtime/rank_order_sum.h"
+#include "runtime/communicator_checks.h"
+#include "runtime/rank_order_reduction.h"
 
 namespace limewash {
 
@@ -76,11 +76,13 @@ class ThreadCommunicator final : public Communicator {
       meeting_->wait();
       TORCH_CHECK(false, "all_reduce_sum: ranks disagree about size or type");
     }
-    if (tensor.scalar_type() == at::kFloat) {
-      reduce<float>(tensors, tensor);
-    } else {
-      reduce<double>(tensors, tensor);
-    }
+    std::vector<const void*> parts;
+    for (const at::Tensor* one : tensors) parts.push_back(one->const_data_ptr());
+    const at::Tensor total = tensor.clone();
+    rank_order_reduction(Reduction::kSum, tensor.scalar_type(), "all_reduce_sum")(
+        parts, total.data_ptr(), tensor.numel());
+    meeting_->wait();
+    tensor.copy_(total);
   }
 
   void broadcast(std::string& bytes, int root) override {
@@ -118,16 +120,6 @@ class ThreadCommunicator final : public Communicator {
     std::vector<const T*> all;
     for (int r = 0; r < size(); ++r) all.push_back(static_cast<const T*>(meeting_->posted(r)));
     return all;
-  }
-
-  template <class T>
-  void reduce(const std::vector<const at::Tensor*>& tensors, at::Tensor& tensor) {
-    std::vector<const T*> parts;
-    for (const at::Tensor* one : tensors) parts.push_back(one->const_data_ptr<T>());
-    std::vector<T> total(static_cast<size_t>(tensor.numel()));
-    sum_in_rank_order(std::span<const T* const>(parts), total.data(), tensor.numel());
-    meeting_->wait();
-    std::copy(total.begin(), total.end(), tensor.data_ptr<T>());
   }
 
   std::shared_ptr<Meeting> meeting_;

@@ -15,7 +15,7 @@ set(allow_tests ${allow_launcher} tests)
 # Folders that keep clear of LibTorch, and the files in them that need it. Two headers hand out what c10d
 # holds by its own pointers.
 set(torch_free runtime tracking data)
-set(torch_exceptions "^runtime/([a-z_]*communicator|mpi_backend|rank_(gpu|store|order_reduction|order_sum)|threads|all_reduce_check|device_info|out_of_memory)\\.cpp$"
+set(torch_exceptions "^runtime/([a-z_]*communicator|communicator_checks|mpi_backend|rank_(gpu|store|order_reduction)|threads|all_reduce_check|device_info|out_of_memory)\\.cpp$"
   "^runtime/(mpi_backend|rank_store)\\.h$")
 string(REPLACE ";" "|" torch_exceptions "${torch_exceptions}")
 

@@ -18,7 +18,6 @@
 #include "runtime/communicator.h"
 #include "runtime/device_info.h"
 #include "runtime/error.h"
-#include "runtime/freed_memory.h"
 #include "runtime/host_info.h"
 #include "runtime/random.h"
 #include "runtime/stop_signal.h"
@@ -89,10 +88,6 @@ LossOptions loss_options() {
   return options;
 }
 
-OptimizerOptions optimizer_options() {
-  return {};
-}
-
 /// The parts of a training, wired as Trainer wires them, on samples that are drawn in memory.
 class BenchTraining {
  public:
@@ -103,7 +98,7 @@ class BenchTraining {
         schedule_(make_schedule(options)),
         adapter_(unet_, adapter_options(options.rank), samples_.patch_width, kSeed),
         parameters_(trained_parameters(adapter_, "joint"), /*tail=*/1),
-        optimizer_(optimizer_options(), parameters_.values()),
+        optimizer_(OptimizerOptions{}, parameters_.values()),
         objective_(loss_options(), {schedule_, latent_to_rgb(), kSeed}),
         communicator_(make_single_process_communicator()) {
     const auto& config = unet_->config();
@@ -111,10 +106,6 @@ class BenchTraining {
       throw InputError(options.model + ": its UNet takes " + std::to_string(config.in_channels) +
                        " channels: expected one for inpainting, with " +
                        std::to_string(2 * config.out_channels + 1));
-    }
-    if (options.size % samples_.downscale != 0) {
-      throw ConfigError("--size: " + std::to_string(options.size) + ", expected a multiple of " +
-                        std::to_string(samples_.downscale));
     }
     unet_->set_gradient_checkpointing(options.gradient_checkpointing);
     text_ = normal({1, kTextTokens, config.cross_attention_dim[0]}, "text", 0);
@@ -150,7 +141,7 @@ class BenchTraining {
     seconds.communication = lap();
 
     const double norm =
-        optimizer_.step(parameters_.gradients(), optimizer_options().learning_rate).item<double>();
+        optimizer_.step(parameters_.gradients(), OptimizerOptions{}.learning_rate).item<double>();
     loss_ = parameters_.tail().item<double>();
     if (!std::isfinite(norm)) throw InputError("bench train: the gradient is not finite");
     seconds.optimizer = lap();
@@ -323,8 +314,12 @@ void TrainBenchOptions::validate() const {
 
 TrainBenchReport bench_training(const TrainBenchOptions& options) {
   options.validate();
+  // Before the networks are made.
+  if (const auto downscale = sample_shape(options).downscale; options.size % downscale != 0) {
+    throw ConfigError("--size: " + std::to_string(options.size) + ", expected a multiple of " +
+                      std::to_string(downscale));
+  }
   TrainBenchReport report;
-  keep_freed_memory();
   report.threads = configure_threads(options.threads, 1);
   report.device = "cpu";
   if (const auto cpu = read_cpu_info(); !cpu.model.empty()) report.device += ": " + cpu.model;

@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "tests/models/difference.h"
+
 namespace limewash::models {
 namespace {
 
@@ -45,16 +47,17 @@ at::Tensor ordinary(const at::Tensor& query, const at::Tensor& key, const at::Te
   return at::scaled_dot_product_attention(query, key, value);
 }
 
-double relative_difference(const at::Tensor& got, const at::Tensor& wanted) {
-  EXPECT_EQ(got.sizes(), wanted.sizes());
-  const auto a = got.to(at::kDouble), b = wanted.to(at::kDouble);
-  return ((a - b).abs().max() / b.abs().max()).item<double>();
-}
-
 std::array<at::Tensor, 3> inputs_of(const Case& c, at::ScalarType type) {
   return {tokens(c, c.queries, 1).to(type),
           tokens(c, c.keys, 2).to(type),
           tokens(c, c.keys, 3).to(type)};
+}
+
+Result ordinary_in_double(const std::array<at::Tensor, 3>& inputs, const at::Tensor& probe) {
+  return forward_backward(
+      ordinary,
+      {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble), inputs[2].to(at::kDouble)},
+      probe.to(at::kDouble));
 }
 
 class BlockedAttention : public testing::TestWithParam<Case> {};
@@ -66,10 +69,7 @@ TEST_P(BlockedAttention, IsTheOrdinaryOneWithItsGradients) {
     if (!blocked_attention_takes(inputs[0])) continue;  // without oneDNN
     const at::Tensor probe = tokens(c, c.queries, 4).to(type);
     const auto got = forward_backward(blocked_attention, inputs, probe);
-    const auto wanted = forward_backward(
-        ordinary,
-        {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble), inputs[2].to(at::kDouble)},
-        probe.to(at::kDouble));
+    const auto wanted = ordinary_in_double(inputs, probe);
     const double bound = type == at::kFloat ? 1e-5 : 2e-2;
     for (size_t i = 0; i < got.size(); ++i) {
       EXPECT_EQ(got[i].scalar_type(), type);
@@ -109,14 +109,11 @@ TEST(BlockedAttention, GivesTheSameNumbersForAnyNumberOfThreads) {
 TEST(BlockedAttention, TakesScoresWhoseExponentialsOverflow) {
   const Case c{1, 2, 70, 90, 16};
   auto inputs = inputs_of(c, at::kFloat);
-  if (!blocked_attention_takes(inputs[0])) return;  // without oneDNN
+  if (!blocked_attention_takes(inputs[0])) GTEST_SKIP() << "without oneDNN";
   for (auto& input : inputs) input = input * 30;
   const at::Tensor probe = tokens(c, c.queries, 4);
   const auto got = forward_backward(blocked_attention, inputs, probe);
-  const auto wanted = forward_backward(
-      ordinary,
-      {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble), inputs[2].to(at::kDouble)},
-      probe.to(at::kDouble));
+  const auto wanted = ordinary_in_double(inputs, probe);
   for (size_t i = 0; i < got.size(); ++i) {
     EXPECT_LT(relative_difference(got[i], wanted[i]), 1e-3) << i;
   }
@@ -125,14 +122,11 @@ TEST(BlockedAttention, TakesScoresWhoseExponentialsOverflow) {
 TEST(BlockedAttention, InBfloat16RoundsTheScoresOfSharpQueriesAndNoMore) {
   const Case c{1, 4, 600, 600, 40};
   auto inputs = inputs_of(c, at::kBFloat16);
-  if (!blocked_attention_takes(inputs[0])) return;  // without oneDNN
-  inputs[0] = inputs[0] * 4;                        // scores that deviate by 4
+  if (!blocked_attention_takes(inputs[0])) GTEST_SKIP() << "without oneDNN";
+  inputs[0] = inputs[0] * 4;  // scores that deviate by 4
   const at::Tensor probe = tokens(c, c.queries, 4).to(at::kBFloat16);
   const auto got = forward_backward(blocked_attention, inputs, probe);
-  const auto wanted = forward_backward(
-      ordinary,
-      {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble), inputs[2].to(at::kDouble)},
-      probe.to(at::kDouble));
+  const auto wanted = ordinary_in_double(inputs, probe);
   for (size_t i = 0; i < got.size(); ++i) {
     const auto difference = got[i].to(at::kDouble) - wanted[i];
     EXPECT_LT((difference.norm() / wanted[i].norm()).item<double>(), 0.025) << i;

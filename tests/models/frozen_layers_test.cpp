@@ -11,6 +11,7 @@
 #include "models/geglu.h"
 #include "models/onednn.h"
 #include "models/patches.h"
+#include "tests/models/difference.h"
 
 namespace limewash::models {
 namespace {
@@ -19,13 +20,6 @@ using Layer = std::function<at::Tensor(const at::Tensor&)>;
 
 at::Tensor drawn(at::IntArrayRef shape, uint64_t seed) {
   return at::randn(shape, at::detail::createCPUGenerator(seed));
-}
-
-/// Largest difference as a share of the largest number.
-double relative_difference(const at::Tensor& got, const at::Tensor& wanted) {
-  EXPECT_EQ(got.sizes(), wanted.sizes());
-  const auto a = got.to(at::kDouble), b = wanted.to(at::kDouble);
-  return ((a - b).abs().max() / b.abs().max()).item<double>();
 }
 
 /// In float32 rounding alone; in bfloat16 a few roundings to 8 bits.
