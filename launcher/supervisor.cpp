@@ -27,6 +27,7 @@ int run_supervised(const std::vector<std::string>& arguments,
     // order.
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    unblock_stop_signals();
     if (getppid() != parent) _exit(127);
     for (const auto& entry : environment) putenv(const_cast<char*>(entry.c_str()));
     execvp(argv.front(), argv.data());

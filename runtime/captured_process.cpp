@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/error.h"
+#include "runtime/stop_signal.h"
 
 namespace limewash {
 
@@ -58,6 +59,7 @@ class Pipe {
 
 [[noreturn]] void become(std::vector<char*>& argv, std::vector<char*>& envp, int out, int err) {
   ::setpgid(0, 0);
+  unblock_stop_signals();
   const int nothing = ::open("/dev/null", O_RDONLY);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);

@@ -2,10 +2,15 @@
 
 #include <atomic>
 #include <csignal>
+#include <initializer_list>
+#include <thread>
+#include <unistd.h>
 
 namespace limewash {
 
 namespace {
+
+constexpr std::initializer_list<int> kStopSignals{SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
 
 // Lock-free, so a signal handler may use them, and other threads see them.
 std::atomic<bool> stop{false};
@@ -21,6 +26,25 @@ extern "C" void on_stop_signal(int signal) {
   stop = true;
 }
 
+/// Block or unblock the stop signals in the calling thread; `how` as pthread_sigmask takes it.
+void mask_stop_signals(int how) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : kStopSignals) sigaddset(&signals, signal);
+  pthread_sigmask(how, &signals, nullptr);
+}
+
+/// A forked child has the parent's memory but not its threads.
+void start_signal_thread() {
+  static std::atomic<pid_t> started_in{0};
+  if (started_in.exchange(::getpid()) == ::getpid()) return;
+  // It touches nothing that ends with the process, so nobody needs to wait for it.
+  std::thread([] {
+    mask_stop_signals(SIG_UNBLOCK);
+    for (;;) ::pause();
+  }).detach();
+}
+
 }  // namespace
 
 void install_stop_signals() {
@@ -28,9 +52,13 @@ void install_stop_signals() {
   action.sa_handler = on_stop_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2}) {
-    sigaction(signal, &action, nullptr);
-  }
+  for (const int signal : kStopSignals) sigaction(signal, &action, nullptr);
+  mask_stop_signals(SIG_BLOCK);
+  start_signal_thread();
+}
+
+void unblock_stop_signals() {
+  mask_stop_signals(SIG_UNBLOCK);
 }
 
 bool stop_requested() {
