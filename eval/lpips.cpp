@@ -127,8 +127,11 @@ class Tensors {
 
 /// Pixels [N, 3, H, W] in [-1, 1] as the networks of ImageNet take them.
 at::Tensor scaled(const at::Tensor& pixels) {
-  const at::Tensor shift = torch::tensor({-0.030f, -0.088f, -0.188f}).view({1, 3, 1, 1});
-  const at::Tensor scale = torch::tensor({0.458f, 0.448f, 0.450f}).view({1, 3, 1, 1});
+  const auto of_channels = [&](std::vector<float> values) {
+    return torch::tensor(values).view({1, 3, 1, 1}).to(pixels.device());
+  };
+  const at::Tensor shift = of_channels({-0.030f, -0.088f, -0.188f});
+  const at::Tensor scale = of_channels({0.458f, 0.448f, 0.450f});
   return (pixels - shift) / scale;
 }
 
@@ -218,6 +221,15 @@ struct Lpips::Network {
 };
 
 Lpips::Lpips(const std::filesystem::path& weights) : network_(std::make_unique<Network>(weights)) {}
+
+void Lpips::to(at::Device device) {
+  for (auto& layer : network_->weights) {
+    layer.weight = layer.weight.to(device);
+    layer.bias = layer.bias.to(device);
+    if (layer.head.defined()) layer.head = layer.head.to(device);
+  }
+}
+
 Lpips::~Lpips() = default;
 Lpips::Lpips(Lpips&&) noexcept = default;
 Lpips& Lpips::operator=(Lpips&&) noexcept = default;

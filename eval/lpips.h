@@ -29,6 +29,9 @@ class Lpips {
   Lpips(Lpips&&) noexcept;
   Lpips& operator=(Lpips&&) noexcept;
 
+  /// Compute there from now on. Pictures (data::Image) are compared on the CPU alone.
+  void to(at::Device device);
+
   /// "alex" or "vgg".
   const std::string& network() const;
   /// The smallest side of a picture that it takes.

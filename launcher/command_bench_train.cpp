@@ -48,6 +48,8 @@ nlohmann::json to_json(const BenchTrainFlags& flags, const trainer::TrainBenchRe
                            {"backward", report.split.backward},
                            {"communication", report.split.communication},
                            {"optimizer", report.split.optimizer}}}};
+  if (report.peak_vram_gib) line["peak_vram_gib"] = *report.peak_vram_gib;
+  if (report.peer_peak_vram_gib) line["peer_peak_vram_gib"] = *report.peer_peak_vram_gib;
   if (report.peer_samples_per_second) {
     line["peer_samples_per_second"] = *report.peer_samples_per_second;
     line["peer_peak_rss_gib"] = *report.peer_peak_rss_gib;
@@ -73,9 +75,11 @@ void print_text(const BenchTrainFlags& flags, const trainer::TrainBenchReport& r
   line("  optimizer", report.split.optimizer, "s");
   line("arithmetic", report.tflops, "TFLOPS");
   line("peak memory", report.peak_rss_gib, "GiB");
+  if (report.peak_vram_gib) line("  on the GPU", *report.peak_vram_gib, "GiB");
   if (!report.peer_samples_per_second) return;
   line("the peer", *report.peer_samples_per_second, "samples/s");
   line("  its peak memory", *report.peer_peak_rss_gib, "GiB");
+  if (report.peer_peak_vram_gib) line("  on the GPU", *report.peer_peak_vram_gib, "GiB");
   line("ratio", samples_per_second(flags, report) / *report.peer_samples_per_second, "");
 }
 
@@ -115,6 +119,7 @@ void add_bench_train(CLI::App& bench, Action& action) {
   number("--steps", options.steps, "Steps a round; the first two warm up");
   number("--rounds", options.rounds, "Rounds, of which the best counts");
   number("--threads", options.threads, "0: one for each core");
+  number("--device", options.device, "auto, cpu or cuda");
   command->add_flag("--gradient-checkpointing",
                     options.gradient_checkpointing,
                     "Compute activations again instead of keeping them");

@@ -9,6 +9,7 @@
 #include "launcher/evaluation_job.h"
 #include "launcher/rank_session.h"
 #include "runtime/error.h"
+#include "runtime/rank_gpu.h"
 #include "runtime/stop_signal.h"
 
 namespace limewash::launcher {
@@ -30,20 +31,24 @@ int evaluate(EvaluateFlags flags) {
     request.hole_is_configured |= text.starts_with("reference.hole");
   const auto config = load_config(file, flags.overrides);
   install_stop_signals();
-  return run_on_ranks(config.run.threads, [&](Communicator& communicator) {
-    const auto comparison = run_evaluation_job(config, request, communicator);
-    if (communicator.rank() != 0) return kExitDone;
-    if (flags.json) {
-      const auto replace = nlohmann::json::error_handler_t::replace;
-      std::printf("%s\n", eval::comparison_json(comparison).dump(-1, ' ', false, replace).c_str());
-    } else {
-      std::printf("%s\nreport    %s/report.html\n",
-                  eval::comparison_table(comparison).c_str(),
-                  request.out.c_str());
-    }
-    std::fflush(stdout);
-    return kExitDone;
-  });
+  return run_on_ranks(
+      config.run.threads,
+      [&](Communicator& communicator) {
+        const auto comparison = run_evaluation_job(config, request, communicator);
+        if (communicator.rank() != 0) return kExitDone;
+        if (flags.json) {
+          const auto replace = nlohmann::json::error_handler_t::replace;
+          std::printf("%s\n",
+                      eval::comparison_json(comparison).dump(-1, ' ', false, replace).c_str());
+        } else {
+          std::printf("%s\nreport    %s/report.html\n",
+                      eval::comparison_table(comparison).c_str(),
+                      request.out.c_str());
+        }
+        std::fflush(stdout);
+        return kExitDone;
+      },
+      rank_device(config.run.device));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "runtime/error.h"
 #include "runtime/host_info.h"
 #include "runtime/out_of_memory.h"
+#include "runtime/rank_gpu.h"
 #include "runtime/stop_signal.h"
 
 namespace limewash::launcher {
@@ -62,9 +63,12 @@ void add_train(CLI::App& app, Action& action) {
       }
       install_stop_signals();
       // The launcher reads how a run under MPI ended from its summary.
-      return run_on_ranks(config.run.threads, [&](Communicator& communicator) {
-        return run_within_memory(config, *flags, communicator);
-      });
+      return run_on_ranks(
+          config.run.threads,
+          [&](Communicator& communicator) {
+            return run_within_memory(config, *flags, communicator);
+          },
+          rank_device(config.run.device));
     };
   });
 }

@@ -12,6 +12,10 @@ void RunOptions::describe(config::Fields& fields) {
   fields.choice("precision", precision, {"fp32", "bf16"}, "of frozen weights and activations");
   fields.field(
       "threads", threads, "of one rank; 0: the host's cores shared by its ranks", {0, 4096});
+  fields.choice("device",
+                device,
+                {"auto", "cpu", "cuda"},
+                "what the networks compute on; auto: a GPU for each rank where CUDA shows one");
 }
 
 void RunOptions::validate() const {

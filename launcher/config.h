@@ -23,6 +23,7 @@ struct RunOptions {
   int64_t seed = 42;
   std::string precision = "fp32";  ///< fp32 | bf16: of frozen weights and activations
   int64_t threads = 0;             ///< of one rank; 0: this host's cores shared by its ranks
+  std::string device = "auto";     ///< auto | cpu | cuda: what the networks compute on
   void describe(config::Fields& fields);
   void validate() const;
 };

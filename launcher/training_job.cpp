@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include "data/latent_cache.h"
+#include "launcher/compute_device.h"
 #include "models/adapter_files.h"
 #include "models/fingerprint.h"
 #include "models/model_folder.h"
@@ -45,31 +46,34 @@ at::Tensor to_tensor(std::span<const data::Image> images) {
 }
 
 void copy_out(const at::Tensor& tensor, float* out) {
-  const auto contiguous = tensor.contiguous();
+  const auto contiguous = tensor.to(torch::kCPU).contiguous();
   std::copy_n(contiguous.data_ptr<float>(), contiguous.numel(), out);
 }
 
-data::Encoders make_encoders(models::BaseModel& base, models::ReferenceFeatures features) {
+data::Encoders make_encoders(models::BaseModel& base,
+                             models::ReferenceFeatures features,
+                             at::Device device) {
   torch::NoGradGuard no_grad;
   data::Encoders encoders;
   encoders.fingerprint = base.fingerprint;
   // The sizes are what the networks answer, so that no config key has to be trusted.
-  const auto probe = models::encode_pixels(base, torch::zeros({1, 3, 64, 64})).first;
+  const auto probe = models::encode_pixels(base, torch::zeros({1, 3, 64, 64}, device)).first;
   encoders.latent_channels = probe.size(1);
   encoders.downscale = 64 / probe.size(2);
   encoders.embedding_shape = models::encode_dropped_reference(base, features)[0].sizes().vec();
   encoders.embedding_kind = models::reference_features_name(features);
-  encoders.encode_images = [&base](
+  encoders.encode_images = [&base, device](
                                std::span<const data::Image> images, float* mean, float* deviation) {
     torch::NoGradGuard inner;
-    const auto [means, deviations] = models::encode_pixels(base, to_tensor(images).mul(2).sub(1));
+    const auto [means, deviations] =
+        models::encode_pixels(base, to_tensor(images).mul(2).sub(1).to(device));
     copy_out(means, mean);
     copy_out(deviations, deviation);
   };
-  encoders.encode_references = [&base, features](std::span<const data::Image> swatches,
-                                                 float* embeddings) {
+  encoders.encode_references = [&base, features, device](std::span<const data::Image> swatches,
+                                                         float* embeddings) {
     torch::NoGradGuard inner;
-    copy_out(models::encode_reference(base, to_tensor(swatches), features), embeddings);
+    copy_out(models::encode_reference(base, to_tensor(swatches).to(device), features), embeddings);
   };
   return encoders;
 }
@@ -172,7 +176,9 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
 
   auto base = models::load_base_model(config.base, models::compute_type(config.run.precision));
   const auto features = config.adapter.ip_adapter.reference_features();
-  const auto encoders = make_encoders(base, features);
+  const at::Device device = compute_device(config);
+  models::move_to(base, device);
+  const auto encoders = make_encoders(base, features, device);
   const auto seed = static_cast<uint64_t>(config.run.seed);
   models::Adapter adapter(base.unet, config.adapter, encoders.embedding_shape.back(), seed);
   if (!config.base.ip_adapter.empty()) adapter.load_ip_adapter(config.base.ip_adapter);
@@ -227,7 +233,7 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
   }
 
   const auto networks = trainer::load_loss_networks(
-      config.loss, *base.vae, models::compute_type(config.run.precision));
+      config.loss, *base.vae, models::compute_type(config.run.precision), device);
   data::LoaderOptions loader;
   loader.workers = config.data.workers;
   loader.skip_bad_samples = config.data.on_bad_sample == "skip";

@@ -153,6 +153,14 @@ BaseModel load_base_model(const BaseOptions& options, at::ScalarType type) {
   return base;
 }
 
+void move_to(BaseModel& base, at::Device device) {
+  torch::NoGradGuard no_grad;
+  base.unet->to(device);
+  base.vae->module().to(device);
+  base.text_encoder->to(device);
+  base.image_encoder->to(device);
+}
+
 namespace {
 
 /// How many pictures of that many pixels go through the VAE together.

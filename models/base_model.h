@@ -50,7 +50,7 @@ struct ImagePreprocessing {
   static ImagePreprocessing from_folder(const std::filesystem::path& folder, int64_t image_size);
 };
 
-/// All parts, frozen (no gradients), in eval mode, on the CPU.
+/// All parts, frozen (no gradients), in eval mode, on the CPU unless moved.
 struct BaseModel {
   UNet2DConditionModel unet{nullptr};
   std::shared_ptr<Autoencoder> vae;  ///< AutoencoderKL or AutoencoderTiny
@@ -72,6 +72,9 @@ NoiseScheduleConfig schedule_config(const BaseOptions& options,
 /// fp32 either way. Outputs in another type are other outputs, so the fingerprint names any but
 /// fp32. Errors name the file, the key and both shapes.
 BaseModel load_base_model(const BaseOptions& options, at::ScalarType type = at::kFloat);
+
+/// Move all networks to `device`.
+void move_to(BaseModel& base, at::Device device);
 
 /// Scaled latents: (vae latents) * scaling_factor of vae/config.json, and back. Both go through the
 /// VAE in pieces of at most kPixelsAtOnce pixels (but one picture at least), so that a large batch

@@ -30,6 +30,11 @@ std::string identity_of(c10::DeviceIndex index) {
 
 }  // namespace
 
+RankDevice rank_device(const std::string& choice) {
+  const bool gpu = choice == "cuda" || (choice == "auto" && c10::cuda::device_count() > 0);
+  return gpu ? RankDevice::kGpu : RankDevice::kCpu;
+}
+
 int64_t gpu_of_local_rank(int local_rank, int64_t visible) {
   return visible > 0 ? local_rank % visible : 0;
 }

@@ -5,7 +5,13 @@
 #include <span>
 #include <string>
 
+#include "runtime/communicator.h"
+
 namespace limewash {
+
+/// What `choice` (auto | cpu | cuda) means for this process: `auto` is the GPU where CUDA shows
+/// one.
+RankDevice rank_device(const std::string& choice);
 
 /// What a rank says of its GPU to the others.
 struct RankGpu {

@@ -74,7 +74,10 @@ at::Tensor hinge(const models::Discriminator& network,
 
 }  // namespace
 
-Adversary::Adversary(const AdversarialLossOptions& options, int64_t latent_channels, uint64_t seed)
+Adversary::Adversary(const AdversarialLossOptions& options,
+                     int64_t latent_channels,
+                     uint64_t seed,
+                     at::Device device)
     : options_(options),
       wall_(options.wall > 0
                 ? make_discriminator(options, latent_channels + 1, "discriminator.wall", seed)
@@ -83,7 +86,7 @@ Adversary::Adversary(const AdversarialLossOptions& options, int64_t latent_chann
                  ? make_discriminator(options, latent_channels, "discriminator.paint", seed)
                  : nullptr),
       named_(all_parameters(wall_.get(), paint_.get())),
-      parameters_(named_, /*tail=*/0),
+      parameters_(named_, /*tail=*/0, device),
       optimizer_(optimizer_options(options), parameters_.values()) {}
 
 at::Tensor Adversary::wall_term(const at::Tensor& predicted,

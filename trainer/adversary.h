@@ -21,7 +21,10 @@ namespace limewash::trainer {
 /// as they are from the same things in the wall's colour; it sees z and is asked everywhere.
 class Adversary {
  public:
-  Adversary(const AdversarialLossOptions& options, int64_t latent_channels, uint64_t seed);
+  Adversary(const AdversarialLossOptions& options,
+            int64_t latent_channels,
+            uint64_t seed,
+            at::Device device = at::kCPU);
 
   /// What the network is to minimise, [N]: minus the mean logit of the wall over the hole of
   /// `predicted`, whose outside is taken from the target `z0`. The discriminator gets no gradient.

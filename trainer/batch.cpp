@@ -30,6 +30,22 @@ data::AllocateBatch tensor_memory(bool pinned) {
 
 }  // namespace
 
+MicroBatch MicroBatch::to(at::Device device) const {
+  MicroBatch moved = *this;
+  for (auto member : {&MicroBatch::z0,
+                      &MicroBatch::noise,
+                      &MicroBatch::mask,
+                      &MicroBatch::core,
+                      &MicroBatch::hole_latents,
+                      &MicroBatch::embeddings,
+                      &MicroBatch::timesteps,
+                      &MicroBatch::quality,
+                      &MicroBatch::asked_lab}) {
+    moved.*member = (this->*member).to(device, /*non_blocking=*/true);
+  }
+  return moved;
+}
+
 BatchSource::BatchSource(BatchSourceParts parts,
                          const TrainingOptions& options,
                          bool quality_weight)

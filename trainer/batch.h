@@ -40,6 +40,9 @@ struct MicroBatch {
   at::Tensor timesteps;               ///< [N] int64
   at::Tensor quality;                 ///< [N]
   at::Tensor asked_lab;               ///< [N, 3], the colour asked for
+
+  /// The same on `device`; from pinned memory without waiting for the copies.
+  MicroBatch to(at::Device device) const;
 };
 
 /// What a stream is drawn from; references outlive it.

@@ -20,7 +20,7 @@ at::Tensor differentiable_rgb_to_lab(const at::Tensor& rgb) {
       0.019334F / 1.08883F,
       0.119193F / 1.08883F,
       0.950227F / 1.08883F};
-  const auto matrix = torch::tensor(kToXyz, rgb.options()).view({3, 3});
+  const auto matrix = torch::tensor(kToXyz).to(rgb.options()).view({3, 3});
   const auto xyz = torch::matmul(linear, matrix.t());
   const auto f = torch::where(
       xyz > 0.008856, xyz.clamp_min(0.008856).pow(1.0 / 3.0), 7.787 * xyz + 16.0 / 116.0);
@@ -28,9 +28,9 @@ at::Tensor differentiable_rgb_to_lab(const at::Tensor& rgb) {
   return torch::stack({116.0 * fy - 16.0, 500.0 * (fx - fy), 200.0 * (fy - fz)}, -1);
 }
 
-LatentColor::LatentColor(const std::vector<float>& latent_to_rgb) {
+LatentColor::LatentColor(const std::vector<float>& latent_to_rgb, at::Device device) {
   const auto channels = static_cast<int64_t>(latent_to_rgb.size() / 3) - 1;
-  const auto map = torch::tensor(latent_to_rgb).view({channels + 1, 3});
+  const auto map = torch::tensor(latent_to_rgb).view({channels + 1, 3}).to(device);
   weight_ = map.narrow(0, 0, channels);
   bias_ = map.select(0, channels);
 }

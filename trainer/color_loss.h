@@ -14,7 +14,7 @@ at::Tensor differentiable_rgb_to_lab(const at::Tensor& rgb);
 /// The affine map [C + 1, 3] from scaled latents to sRGB in [0, 1].
 class LatentColor {
  public:
-  explicit LatentColor(const std::vector<float>& latent_to_rgb);
+  explicit LatentColor(const std::vector<float>& latent_to_rgb, at::Device device = at::kCPU);
   /// Lab of the mean of `latents` over the core: [N, C, h, w], [N, 1, h, w] -> [N, 3].
   at::Tensor region_lab(const at::Tensor& latents, const at::Tensor& core) const;
 

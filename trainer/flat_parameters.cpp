@@ -7,6 +7,14 @@
 namespace limewash::trainer {
 
 FlatParameters::FlatParameters(std::vector<models::NamedParameter> parameters, int64_t tail)
+    : FlatParameters(
+          parameters,
+          tail,
+          parameters.empty() ? at::Device(at::kCPU) : parameters.front().tensor.device()) {}
+
+FlatParameters::FlatParameters(std::vector<models::NamedParameter> parameters,
+                               int64_t tail,
+                               at::Device device)
     : parameters_(std::move(parameters)) {
   torch::NoGradGuard no_grad;
   for (const auto& parameter : parameters_) {
@@ -16,8 +24,8 @@ FlatParameters::FlatParameters(std::vector<models::NamedParameter> parameters, i
                 parameter.tensor.scalar_type());
     size_ += parameter.tensor.numel();
   }
-  values_ = torch::empty({size_});
-  reduced_ = torch::zeros({size_ + tail});
+  values_ = torch::empty({size_}, device);
+  reduced_ = torch::zeros({size_ + tail}, device);
   int64_t offset = 0;
   for (auto& parameter : parameters_) {
     auto& tensor = parameter.tensor;

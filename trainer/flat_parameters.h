@@ -18,6 +18,8 @@ class FlatParameters {
   /// the gradients the gradient buffer has `tail` more floats for scalars that are to be summed
   /// over ranks with them.
   FlatParameters(std::vector<models::NamedParameter> parameters, int64_t tail);
+  /// The same, and move them all to `device`.
+  FlatParameters(std::vector<models::NamedParameter> parameters, int64_t tail, at::Device device);
 
   /// All weights, [size()], float32. In-place changes are changes of the weights.
   at::Tensor& values();

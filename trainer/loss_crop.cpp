@@ -13,7 +13,7 @@ CropPlace crop_place(uint64_t seed,
                      const at::Tensor& core,
                      int64_t side) {
   const int64_t height = core.size(0), width = core.size(1);
-  const auto plane = core.contiguous();
+  const auto plane = core.to(torch::kCPU).contiguous();
   const float* values = plane.const_data_ptr<float>();
   std::vector<int64_t> candidates;
   for (int64_t i = 0; i < height * width; ++i) {

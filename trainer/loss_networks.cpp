@@ -12,10 +12,12 @@ namespace limewash::trainer {
 
 LossNetworks load_loss_networks(const LossOptions& options,
                                 const models::Autoencoder& vae,
-                                at::ScalarType type) {
+                                at::ScalarType type,
+                                at::Device device) {
   LossNetworks networks;
   if (!options.decoder.empty() && options.decodes()) {
     networks.decoder = models::load_autoencoder(options.decoder, type);
+    networks.decoder->module().to(device);
     const auto& decoder = *networks.decoder;
     if (decoder.latent_channels() != vae.latent_channels() ||
         decoder.downscale() != vae.downscale()) {
@@ -28,7 +30,9 @@ LossNetworks load_loss_networks(const LossOptions& options,
     }
   }
   if (options.perceptual.lpips.weight > 0) {
-    networks.lpips = std::make_shared<const eval::Lpips>(options.perceptual.lpips.weights);
+    auto lpips = std::make_shared<eval::Lpips>(options.perceptual.lpips.weights);
+    lpips->to(device);
+    networks.lpips = lpips;
     const int64_t pixels = options.crop * vae.downscale(), least = networks.lpips->least_side();
     if (pixels < least) {
       throw ConfigError("loss.crop = " + std::to_string(options.crop) + ": crops of " +

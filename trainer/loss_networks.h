@@ -22,7 +22,8 @@ struct LossNetworks {
 /// for crops too small for LPIPS.
 LossNetworks load_loss_networks(const LossOptions& options,
                                 const models::Autoencoder& vae,
-                                at::ScalarType type);
+                                at::ScalarType type,
+                                at::Device device = at::kCPU);
 
 /// Fingerprints of the files behind them, as lines of YAML: with other bytes a run is another run.
 std::string loss_networks_yaml(const LossOptions& options);

@@ -10,7 +10,7 @@ namespace {
 
 /// abar of each timestep, [N].
 at::Tensor alpha_bar(const models::NoiseSchedule& schedule, const at::Tensor& timesteps) {
-  return schedule.alphas_cumprod().index_select(0, timesteps);
+  return schedule.alphas_cumprod().to(timesteps.device()).index_select(0, timesteps);
 }
 
 }  // namespace
@@ -28,7 +28,8 @@ at::Tensor huber_c(const NoiseLossOptions& options,
     const auto sigma = ((1 - abar) / abar).sqrt();
     return (1 - options.huber_c) / (1 + sigma).square() + options.huber_c;
   }
-  return torch::full({timesteps.size(0)}, options.huber_c, torch::kFloat);
+  return torch::full(
+      {timesteps.size(0)}, options.huber_c, timesteps.options().dtype(torch::kFloat));
 }
 
 at::Tensor output_error(const NoiseLossOptions& options,

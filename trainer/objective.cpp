@@ -20,14 +20,15 @@ struct Crops {
 /// The rows that weigh anything.
 std::vector<int64_t> counted_rows(const at::Tensor& weights) {
   std::vector<int64_t> rows;
-  for (int64_t row = 0; row < weights.size(0); ++row) {
-    if (weights[row].item<float>() > 0) rows.push_back(row);
+  const auto host = weights.to(torch::kCPU);
+  for (int64_t row = 0; row < host.size(0); ++row) {
+    if (host[row].item<float>() > 0) rows.push_back(row);
   }
   return rows;
 }
 
 at::Tensor select(const at::Tensor& tensor, const std::vector<int64_t>& rows) {
-  return tensor.index_select(0, torch::tensor(rows));
+  return tensor.index_select(0, torch::tensor(rows).to(tensor.device()));
 }
 
 /// The sum of `rows` [N] by their weights.
@@ -50,7 +51,7 @@ struct Objective::Prediction {
   at::Tensor cut(const at::Tensor& tensor, const std::vector<int64_t>& rows) const {
     std::vector<CropPlace> chosen;
     for (const int64_t row : rows) chosen.push_back(places[static_cast<size_t>(row)]);
-    return cut_crops(tensor.index_select(0, torch::tensor(rows)), chosen, side);
+    return cut_crops(select(tensor, rows), chosen, side);
   }
 
   /// Predicted and target crops of some rows in pixels, each decoded once.
@@ -86,13 +87,16 @@ at::Tensor LossTerms::value(const std::string& name) const {
 }
 
 Objective::Objective(const LossOptions& options, ObjectiveParts parts)
-    : options_(options), parts_(std::move(parts)), latent_color_(parts_.latent_to_rgb) {
+    : options_(options),
+      parts_(std::move(parts)),
+      latent_color_(parts_.latent_to_rgb, parts_.device) {
   TORCH_CHECK(parts_.decoder != nullptr || !options.decodes(), "objective: no decoder");
   TORCH_CHECK(parts_.lpips != nullptr || options.perceptual.lpips.weight == 0,
               "objective: no LPIPS weights");
   const auto channels = static_cast<int64_t>(parts_.latent_to_rgb.size() / 3) - 1;
   if (options.adversarial.on())
-    adversary_ = std::make_shared<Adversary>(options.adversarial, channels, parts_.seed);
+    adversary_ =
+        std::make_shared<Adversary>(options.adversarial, channels, parts_.seed, parts_.device);
 }
 
 std::vector<LossTerm> Objective::terms() const {
@@ -147,25 +151,30 @@ LossScale Objective::scale(double noise_weight,
   return scale;
 }
 
-at::Tensor Objective::row_weights(const TermOptions& term,
-                                  const MicroBatch& batch,
-                                  const std::vector<StreamSample>& samples,
-                                  int64_t first,
-                                  int64_t step) const {
+Objective::RowWeights Objective::row_weights(const TermOptions& term,
+                                             const MicroBatch& batch,
+                                             const std::vector<StreamSample>& samples,
+                                             int64_t first,
+                                             int64_t step) const {
   const bool of_color = &term == &options_.color;
-  auto counted = torch::zeros({batch.z0.size(0)});
-  for (int64_t row = 0; row < counted.size(0); ++row) {
+  std::vector<float> counts;
+  for (int64_t row = 0; row < batch.z0.size(0); ++row) {
     const auto& sample = samples.at(static_cast<size_t>(first + row));
-    counted[row] = term.counts(sample.timestep, step) ? 1.0 : 0.0;
     // A sample without its reference was not told the colour.
-    if (of_color && sample.drop_reference) counted[row] = 0.0;
+    const bool untold = of_color && sample.drop_reference;
+    counts.push_back(term.counts(sample.timestep, step) && !untold ? 1.0F : 0.0F);
   }
-  counted = counted * batch.quality;
+  auto counted = torch::tensor(counts).to(parts_.device) * batch.quality;
   if (of_color) counted = counted * (batch.core.sum({1, 2, 3}) > 0).to(torch::kFloat);
   if (term.timestep_weight == "alpha_bar") {
-    counted = counted * parts_.schedule.alphas_cumprod().index_select(0, batch.timesteps);
+    counted = counted *
+              parts_.schedule.alphas_cumprod().to(parts_.device).index_select(0, batch.timesteps);
   }
-  return counted;
+  // A GPU is not waited for: there, rows without any core count with a weight of 0.
+  const bool any = parts_.device.is_cpu()
+                       ? (counted > 0).any().item<bool>()
+                       : std::any_of(counts.begin(), counts.end(), [](float c) { return c > 0; });
+  return {counted, any};
 }
 
 at::Tensor Objective::noise_term(const MicroBatch& batch,
@@ -259,9 +268,9 @@ LossTerms Objective::operator()(const MicroBatch& batch,
   };
   const auto add =
       [&](const char* name, const TermOptions& term, double denominator, const auto& sum_of_rows) {
-        auto value = torch::zeros({});
-        const auto weights = row_weights(term, batch, samples, first, step);
-        if (denominator > 0 && (weights > 0).any().item<bool>()) {
+        auto value = torch::zeros({}, parts_.device);
+        const auto [weights, any] = row_weights(term, batch, samples, first, step);
+        if (denominator > 0 && any) {
           value = sum_of_rows(weights) / denominator;
           result.total = result.total + term.weight * value;
         }
@@ -310,8 +319,9 @@ Adversary::Losses Objective::teach(const MicroBatch& batch,
                                    int64_t step) const {
   if (scale.discriminator_weight <= 0) return {};
   const auto predicted = parts_.schedule.predict_z0(z_t, output.detach(), batch.timesteps).detach();
-  const auto weights = row_weights(options_.adversarial.learning(), batch, batch.samples, 0, step) /
-                       scale.discriminator_weight;
+  const auto weights =
+      row_weights(options_.adversarial.learning(), batch, batch.samples, 0, step).weights /
+      scale.discriminator_weight;
   return adversary_->learn(predicted, batch.z0, batch.mask, batch.core, weights);
 }
 

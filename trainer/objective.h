@@ -57,6 +57,7 @@ struct ObjectiveParts {
   uint64_t seed = 42;
   models::Autoencoder* decoder = nullptr;
   const eval::Lpips* lpips = nullptr;
+  at::Device device = at::kCPU;  ///< of the batches, and of all that computes
 };
 
 class Objective {
@@ -98,8 +99,12 @@ class Objective {
 
  private:
   struct Prediction;
-  /// What a sample weighs in a term of the options, [N]: 0 where it is not counted.
-  at::Tensor row_weights(const TermOptions& term,
+  /// What the samples weigh in a term of the options.
+  struct RowWeights {
+    at::Tensor weights;  ///< [N], 0 where a sample is not counted
+    bool any = false;    ///< whether one may be counted
+  };
+  RowWeights row_weights(const TermOptions& term,
                          const MicroBatch& batch,
                          const std::vector<StreamSample>& samples,
                          int64_t first,

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
@@ -20,6 +21,7 @@
 #include "runtime/error.h"
 #include "runtime/host_info.h"
 #include "runtime/random.h"
+#include "runtime/rank_gpu.h"
 #include "runtime/stop_signal.h"
 #include "runtime/threads.h"
 #include "trainer/flat_parameters.h"
@@ -65,13 +67,21 @@ models::AdapterOptions adapter_options(int64_t rank) {
   return options;
 }
 
+at::Device compute_device(const TrainBenchOptions& options) {
+  return rank_device(options.device) == RankDevice::kGpu ? at::Device(at::kCUDA)
+                                                         : at::Device(at::kCPU);
+}
+
 models::UNet2DConditionModel make_unet(const TrainBenchOptions& options) {
   const auto type = models::compute_type(options.precision, "--precision");
-  if (!options.model.empty()) {
-    return models::load_unet(models::resolve_model_folder(options.model) / "unet", type);
+  models::UNet2DConditionModel unet{nullptr};
+  if (options.model.empty()) {
+    unet = models::UNet2DConditionModel(models::stable_diffusion_inpainting_config());
+    models::set_random_weights(*unet, type, kSeed);
+  } else {
+    unet = models::load_unet(models::resolve_model_folder(options.model) / "unet", type);
   }
-  models::UNet2DConditionModel unet(models::stable_diffusion_inpainting_config());
-  models::set_random_weights(*unet, type, kSeed);
+  unet->to(compute_device(options));
   return unet;
 }
 
@@ -99,8 +109,8 @@ class BenchTraining {
         adapter_(unet_, adapter_options(options.rank), samples_.patch_width, kSeed),
         parameters_(trained_parameters(adapter_, "joint"), /*tail=*/1),
         optimizer_(OptimizerOptions{}, parameters_.values()),
-        objective_(loss_options(), {schedule_, latent_to_rgb(), kSeed}),
-        communicator_(make_single_process_communicator()) {
+        objective_(loss_options(), {schedule_, latent_to_rgb(), kSeed, nullptr, nullptr, device()}),
+        communicator_(make_single_process_communicator(rank_device(options.device))) {
     const auto& config = unet_->config();
     if (config.in_channels != 2 * config.out_channels + 1) {
       throw InputError(options.model + ": its UNet takes " + std::to_string(config.in_channels) +
@@ -108,17 +118,18 @@ class BenchTraining {
                        std::to_string(2 * config.out_channels + 1));
     }
     unet_->set_gradient_checkpointing(options.gradient_checkpointing);
-    text_ = normal({1, kTextTokens, config.cross_attention_dim[0]}, "text", 0);
+    text_ = normal({1, kTextTokens, config.cross_attention_dim[0]}, "text", 0).to(device());
   }
 
   StepSeconds step(int64_t number) {
     StepSeconds seconds;
     auto begin = std::chrono::steady_clock::now();
-    const auto lap = [&begin] {
+    const auto lap = [&begin, this] {
+      if (device().is_cuda()) torch::cuda::synchronize();
       const auto now = std::chrono::steady_clock::now();
       return std::chrono::duration<double>(now - std::exchange(begin, now)).count();
     };
-    const auto batch = make_batch(number);
+    const auto batch = make_batch(number).to(device());
     LossScale scale;
     scale.noise_weight = static_cast<double>(batch.mask.numel());
     seconds.data = lap();
@@ -164,6 +175,10 @@ class BenchTraining {
 
   double loss() const {
     return loss_;
+  }
+
+  at::Device device() const {
+    return unet_->parameters().front().device();
   }
 
  private:
@@ -217,6 +232,19 @@ class BenchTraining {
   at::Tensor text_;  // [1, L, D], the same prompt for all
   double loss_ = 0;
 };
+
+/// "cpu: NAME" or "cuda: NAME".
+std::string device_text(const TrainBenchOptions& options) {
+  const bool gpu = compute_device(options).is_cuda();
+  const auto gpus = gpu ? read_device_info().gpus : std::vector<GpuInfo>{};
+  const std::string name = gpu ? (gpus.empty() ? "" : gpus.front().name) : read_cpu_info().model;
+  return std::string(gpu ? "cuda" : "cpu") + (name.empty() ? "" : ": " + name);
+}
+
+double peak_vram_gib() {
+  const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(c10::cuda::current_device());
+  return static_cast<double>(stats.allocated_bytes[0].peak) / (1 << 30);
+}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -272,6 +300,7 @@ void run_peer(const TrainBenchOptions& options, TrainBenchReport& report) {
     command.emplace_back(name);
     command.push_back(value);
   }
+  if (report.peak_vram_gib) command.insert(command.end(), {"--device", "cuda"});
   auto done = run_captured(command, {}, kLongest);
   const std::string& name = options.peer.back();
   if (done.status != 0) {
@@ -289,6 +318,10 @@ void run_peer(const TrainBenchOptions& options, TrainBenchReport& report) {
                                             result["samples_per_second"].get<double>());
   report.peer_peak_rss_gib =
       std::max(report.peer_peak_rss_gib.value_or(0), result["peak_rss_gib"].get<double>());
+  if (report.peak_vram_gib && result.contains("peak_vram_gib")) {
+    report.peer_peak_vram_gib =
+        std::max(report.peer_peak_vram_gib.value_or(0), result["peak_vram_gib"].get<double>());
+  }
 }
 
 }  // namespace
@@ -309,6 +342,8 @@ void TrainBenchOptions::validate() const {
   check("--steps", steps, 1, 1'000'000);
   check("--rounds", rounds, 1, 1000);
   check("--threads", threads, 0, 4096);
+  if (device != "auto" && device != "cpu" && device != "cuda")
+    throw ConfigError("--device: '" + device + "', expected auto, cpu or cuda");
   models::compute_type(precision, "--precision");
 }
 
@@ -321,8 +356,7 @@ TrainBenchReport bench_training(const TrainBenchOptions& options) {
   }
   TrainBenchReport report;
   report.threads = configure_threads(options.threads, 1);
-  report.device = "cpu";
-  if (const auto cpu = read_cpu_info(); !cpu.model.empty()) report.device += ": " + cpu.model;
+  report.device = device_text(options);
   spdlog::info("making a network");
   BenchTraining training(options);
   report.trainable_parameters = training.trainable_parameters();
@@ -330,6 +364,7 @@ TrainBenchReport bench_training(const TrainBenchOptions& options) {
     spdlog::info("training {} steps", options.steps);
     report.stopped = !measure(training, options, report);
     report.peak_rss_gib = static_cast<double>(peak_resident_bytes()) / (1 << 30);
+    if (training.device().is_cuda()) report.peak_vram_gib = peak_vram_gib();
     if (report.stopped || options.peer.empty()) continue;
     spdlog::info("the peer");
     run_peer(options, report);

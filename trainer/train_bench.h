@@ -16,14 +16,16 @@ struct TrainBenchOptions {
   int64_t size = 512;  ///< pixels of a side
   int64_t batch = 1;   ///< samples a step, in one forward pass
   std::string precision = "bf16";
-  int64_t rank = 16;    ///< of the LoRA; its alpha is twice that
-  int64_t steps = 6;    ///< timed in each round; the first two warm up where there are more
-  int64_t threads = 0;  ///< 0: the cores of this machine
-  int64_t rounds = 1;   ///< the best one counts
+  int64_t rank = 16;            ///< of the LoRA; its alpha is twice that
+  int64_t steps = 6;            ///< timed in each round; the first two warm up where there are more
+  int64_t threads = 0;          ///< 0: the cores of this machine
+  std::string device = "auto";  ///< auto | cpu | cuda
+  int64_t rounds = 1;           ///< the best one counts
   bool gradient_checkpointing = false;
   /// Another program for the same step, run after each round: its words here are followed by --size
-  /// --batch --precision --rank --steps --threads with their values, and the last line that it
-  /// prints is JSON with `samples_per_second` and `peak_rss_gib`.
+  /// --batch --precision --rank --steps --threads with their values, on a GPU also --device cuda,
+  /// and the last line that it prints is JSON with `samples_per_second` and `peak_rss_gib` (on a
+  /// GPU `peak_vram_gib`).
   std::vector<std::string> peer;
   /// Throws ConfigError.
   void validate() const;
@@ -44,8 +46,9 @@ struct TrainBenchReport {
   int64_t threads = 0;
   std::string device;
   double peak_rss_gib = 0;
-  double loss = 0;  ///< of the last step
-  std::optional<double> peer_samples_per_second, peer_peak_rss_gib;
+  std::optional<double> peak_vram_gib;  ///< of tensors on the GPU
+  double loss = 0;                      ///< of the last step
+  std::optional<double> peer_samples_per_second, peer_peak_rss_gib, peer_peak_vram_gib;
   bool stopped = false;  ///< by a signal
 };
 

@@ -63,7 +63,8 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
                   parts_.cache.latent_to_rgb(),
                   parts_.seed,
                   parts_.loss_decoder ? parts_.loss_decoder.get() : parts_.base.vae.get(),
-                  parts_.lpips.get()}),
+                  parts_.lpips.get(),
+                  parts_.base.unet->parameters().front().device()}),
       loss_tail_(options.loss, objective_.terms()),
       parameters_(all_parameters(trained_), kLosses + loss_tail_.size()),
       optimizer_(options.optimizer, parameters_.values(), sizes_of(trained_)),
@@ -209,7 +210,7 @@ void Trainer::train_step() {
 }
 
 void Trainer::forward_backward(const LossScale& scale) {
-  const auto batch = source_.next();
+  const auto batch = source_.next().to(text_.device());
   parts_.adapter.begin_dropout(parts_.seed, dropout_keys(batch.samples));
   const auto z_t = parts_.base.schedule.add_noise(batch.z0, batch.noise, batch.timesteps);
   const auto reference = parts_.adapter.project_reference(batch.embeddings);

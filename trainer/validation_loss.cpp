@@ -116,7 +116,7 @@ at::Tensor ValidationLoss::errors_of(models::Adapter& adapter,
   const int64_t channels =
       static_cast<int64_t>(samples.front().target_mean.size()) / (height * width);
   const std::vector<int64_t> latents{channels, height, width};
-  const auto z0 = gather(&data::CachedSample::target_mean, latents);
+  auto z0 = gather(&data::CachedSample::target_mean, latents);
   auto noise = torch::empty_like(z0);
   auto timesteps = torch::empty({z0.size(0)}, torch::kLong);
   for (int64_t i = 0; i < z0.size(0); ++i) {
@@ -128,12 +128,16 @@ at::Tensor ValidationLoss::errors_of(models::Adapter& adapter,
     const auto count = static_cast<size_t>(z0[i].numel());
     stream.fill_normal({noise[i].data_ptr<float>(), count});
   }
+  const at::Device device = text_.device();
+  z0 = z0.to(device);
+  noise = noise.to(device);
+  timesteps = timesteps.to(device);
   const auto z_t = base_.schedule.add_noise(z0, noise, timesteps);
-  const auto reference =
-      adapter.project_reference(gather(&data::CachedSample::embedding, cache_.embedding_shape()));
+  const auto reference = adapter.project_reference(
+      gather(&data::CachedSample::embedding, cache_.embedding_shape()).to(device));
   const auto input = torch::cat({z_t,
-                                 gather(&data::CachedSample::mask, {1, height, width}),
-                                 gather(&data::CachedSample::hole, latents)},
+                                 gather(&data::CachedSample::mask, {1, height, width}).to(device),
+                                 gather(&data::CachedSample::hole, latents).to(device)},
                                 1);
   const auto output =
       base_.unet->forward(input, timesteps, text_.expand({z_t.size(0), -1, -1}), reference);
