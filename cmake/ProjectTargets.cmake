@@ -49,7 +49,8 @@ endfunction()
 # precompiled header does without, so that these files do without the precompiled header.
 function(limewash_parallel_sources TARGET)
   set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
-  target_link_libraries(${TARGET} PRIVATE ${OpenMP_CXX_LIBRARIES})
+  # By the compiler's own option: the library by its path would compete with LibTorch's copy of it.
+  target_link_options(${TARGET} INTERFACE ${OpenMP_CXX_FLAGS})
 endfunction()
 
 # limewash_test(FOLDER SOURCES.. DEPS.. [TORCH]): one executable for a folder's tests.

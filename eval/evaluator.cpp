@@ -45,6 +45,7 @@ struct Evaluator::Impl {
   const std::vector<std::vector<int64_t>> all_batches_;  ///< of all ranks
   EvaluationPainter painter_;                            ///< of this rank's batches
   PerceptualNetworks networks_;
+  bool shows_progress_ = true;
 
   Impl(models::BaseModel& base,
        const data::Dataset& dataset,
@@ -120,7 +121,7 @@ std::optional<Evaluator::Impl::Measured> Evaluator::Impl::measure_all(
   std::map<int64_t, Metrics> records;
   std::map<int64_t, data::Image> kept;
   std::map<std::string, CaseKeeper> cases;
-  Progress progress(title, rounds, "batches", communicator_.rank() == 0);
+  Progress progress(title, rounds, "batches", shows_progress_ && communicator_.rank() == 0);
   for (int64_t round = 0; round < rounds; ++round) {
     bool stopped = false;
     if (round < static_cast<int64_t>(painter_.batches().size())) {
@@ -240,6 +241,10 @@ Evaluator::Evaluator(models::BaseModel& base,
     : impl_(new Impl(base, dataset, reference, options, communicator)) {}
 
 Evaluator::~Evaluator() = default;
+
+void Evaluator::hide_progress() {
+  impl_->shows_progress_ = false;
+}
 
 std::optional<EvaluationResult> Evaluator::evaluate(std::optional<int64_t> step,
                                                     models::Adapter* adapter,

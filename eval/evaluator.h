@@ -60,6 +60,9 @@ class Evaluator {
             Communicator& communicator);
   ~Evaluator();
 
+  /// Show no progress: where another rank's is on display.
+  void hide_progress();
+
   /// Paint with `adapter` and measure. nullptr: the base alone; an adapter that is installed in the
   /// UNet must then be switched off by the caller (`adapter.set_enabled(false)`), and on again
   /// after. All ranks call it and get the same result; rank 0 writes `metrics.json` and `grid.png`

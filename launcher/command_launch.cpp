@@ -1,6 +1,8 @@
-// launch: starts the trainer ranks, supervises them, and restarts them from the last checkpoint.
+// launch: starts the ranks of both roles, supervises them, and restarts them from the last
+// checkpoint.
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -26,6 +28,8 @@ namespace limewash::launcher {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 struct LaunchFlags : CommonFlags {
   bool resume = false;
   bool overwrite = false;
@@ -34,20 +38,16 @@ struct LaunchFlags : CommonFlags {
 /// The command line of one attempt.
 std::vector<std::string> attempt_arguments(const std::string& program,
                                            const LaunchFlags& flags,
-                                           int64_t trainers,
-                                           bool resume,
-                                           bool overwrite) {
+                                           const Config& config,
+                                           bool resume) {
   std::vector<std::string> arguments;
-  if (trainers > 1) arguments = mpirun_command(trainers);
+  const int64_t ranks = config.launch.trainers + config.launch.evaluators;
+  if (ranks > 1) arguments = mpirun_command(ranks, run_folder_of(config) / kLogsName);
   arguments.insert(arguments.end(), {program, "train"});
   if (!flags.config.empty()) arguments.insert(arguments.end(), {"--config", flags.config});
   for (const auto& override_text : flags.overrides)
     arguments.insert(arguments.end(), {"--set", override_text});
-  if (overwrite) {
-    arguments.push_back("--overwrite");
-  } else if (resume) {
-    arguments.push_back("--resume");
-  }
+  if (resume) arguments.push_back("--resume");
   return arguments;
 }
 
@@ -67,25 +67,44 @@ std::string status_since(const std::filesystem::path& folder, const SummaryTime&
   return trainer::read_checked_summary(folder).value("status", "");
 }
 
+/// What a run that was asked to stop comes to: whether it can go on from there.
+int status_of_stopped(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "checkpoints") ? kExitStopped : kExitFailed;
+}
+
+/// Before the attempt after this one, doubling from a second to half a minute.
+std::chrono::seconds pause_after(int64_t attempt) {
+  return std::chrono::seconds(std::min<int64_t>(int64_t{1} << std::min<int64_t>(attempt, 5), 30));
+}
+
+void sleep_unless_stopped(std::chrono::seconds pause) {
+  for (const auto end = Clock::now() + pause; Clock::now() < end && !stop_requested();)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+}
+
 int supervise(const std::string& program, const LaunchFlags& flags, const Config& config) {
-  const auto folder = std::filesystem::path(config.run.output) / config.run.name;
+  const auto folder = run_folder_of(config);
   check_run_folder(config,
                    flags.overwrite ? Begin::kOverwrite
                    : flags.resume  ? Begin::kResume
                                    : Begin::kNew);
-  bool overwrite = flags.overwrite, resume = flags.resume;
+  // Here and not in the first attempt: one that died early would be followed by one that goes on
+  // from the old run.
+  if (flags.overwrite) overwrite_run(config);
+  const auto watchdog_seconds = std::llround(std::ceil(60 * config.launch.watchdog_minutes));
   for (int64_t attempt = 0;; ++attempt) {
     const auto before = summary_time(folder);
-    const auto arguments =
-        attempt_arguments(program, flags, config.launch.trainers, resume, overwrite);
-    const int status = run_supervised(arguments, mpirun_environment());
+    const bool resume = flags.resume || flags.overwrite || attempt > 0;
+    const int status =
+        run_supervised(attempt_arguments(program, flags, config, resume),
+                       mpirun_environment(),
+                       {folder / kHeartbeatName, std::chrono::seconds(watchdog_seconds)});
     const auto run_status =
         status == kExitDone || status == kExitStopped ? status_since(folder, before) : "";
     if (run_status == "finished") return kExitDone;
     if (run_status == "stopped" || status == kExitStopped) return kExitStopped;
     if (status == kExitUsage) return kExitUsage;
-    if (stop_requested())
-      return std::filesystem::exists(folder / "checkpoints") ? kExitStopped : kExitFailed;
+    if (stop_requested()) return status_of_stopped(folder);
     if (attempt >= config.launch.max_restarts) {
       constexpr int kKilled = 128 + SIGKILL;
       spdlog::error("attempt {} ended with status {}; launch.max_restarts = {} is used up{}",
@@ -95,25 +114,24 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
                     status == kKilled ? "; a rank was killed, which is what the kernel does when "
                                         "memory runs out: see limewash doctor --config"
                                       : "");
-      trainer::mark_run_failed(folder);
+      trainer::mark_run(folder, "failed");
       return kExitFailed;
     }
-    const auto pause =
-        std::chrono::seconds(std::min<int64_t>(1 << std::min<int64_t>(attempt, 5), 30));
+    const auto pause = pause_after(attempt);
     spdlog::warn("attempt {} ended with status {}; starting again from the last checkpoint in {} s",
                  attempt + 1,
                  status,
                  pause.count());
-    std::this_thread::sleep_for(pause);
-    overwrite = false;
-    resume = true;
+    sleep_unless_stopped(pause);
+    if (stop_requested()) return status_of_stopped(folder);
   }
 }
 
 }  // namespace
 
 void add_launch(CLI::App& app, Action& action, const std::string& program) {
-  auto* command = app.add_subcommand("launch", "Start trainer ranks under MPI and supervise them");
+  auto* command = app.add_subcommand(
+      "launch", "Start trainer and evaluator ranks under MPI and supervise them");
   auto flags = std::make_shared<LaunchFlags>();
   add_common_flags(*command, *flags);
   auto* resume =

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "launcher/commands.h"
+#include "launcher/evaluator_job.h"
 #include "launcher/rank_session.h"
 #include "launcher/training_job.h"
 #include "launcher/training_memory.h"
@@ -29,11 +30,12 @@ Begin begin_of(const TrainFlags& flags) {
   return flags.resume ? Begin::kResume : Begin::kNew;
 }
 
-/// run_training_job, which says what to lower when memory runs out.
-int run_within_memory(const Config& config, const TrainFlags& flags, Communicator& communicator) {
+/// The job of this rank's role, which says what to lower when memory runs out.
+int run_within_memory(const Config& config, const TrainFlags& flags, const RankGroup& ranks) {
   const auto memory = read_memory_limits();
   try {
-    return run_training_job(config, begin_of(flags), communicator);
+    return ranks.role == Role::kEvaluator ? run_evaluator_job(config, ranks)
+                                          : run_training_job(config, begin_of(flags), ranks);
   } catch (const std::exception& error) {
     if (!is_out_of_memory(error)) throw;
     throw InputError(out_of_memory_text(error, config, flags.config, memory));
@@ -63,11 +65,10 @@ void add_train(CLI::App& app, Action& action) {
       }
       install_stop_signals();
       // The launcher reads how a run under MPI ended from its summary.
-      return run_on_ranks(
+      return run_by_role(
           config.run.threads,
-          [&](Communicator& communicator) {
-            return run_within_memory(config, *flags, communicator);
-          },
+          config.launch.evaluators,
+          [&](const RankGroup& ranks) { return run_within_memory(config, *flags, ranks); },
           rank_device(config.run.device));
     };
   });

@@ -44,6 +44,15 @@ void DataOptions::describe(config::Fields& fields) {
 
 void LaunchOptions::describe(config::Fields& fields) {
   fields.field("trainers", trainers, "MPI ranks that train", {1, 65536});
+  fields.field("evaluators",
+               evaluators,
+               "further MPI ranks that evaluate; 0: the trainers do it between steps",
+               {0, 65536});
+  fields.field("watchdog_minutes",
+               watchdog_minutes,
+               "minutes without a sign of life after which an attempt is ended and begun again; 0: "
+               "never",
+               {0, 1e6});
   fields.field(
       "max_restarts", max_restarts, "restarts from the last checkpoint after a failure", {0, 1000});
 }
@@ -98,6 +107,11 @@ void Config::validate_training() const {
   evaluation.validate();
   tracking.validate();
   validate_stages();
+  if (launch.evaluators > 0 && (evaluation.every == 0 || data.validation.empty())) {
+    throw ConfigError("launch.evaluators = " + std::to_string(launch.evaluators) +
+                      ": nothing to do for them; expected evaluation.every > 0 and "
+                      "data.validation, a folder");
+  }
   if (data.train.empty())
     throw ConfigError("data.train = '': expected the folder of a prepared dataset");
 }

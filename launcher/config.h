@@ -41,8 +41,10 @@ struct DataOptions {
 
 /// `launch`.
 struct LaunchOptions {
-  int64_t trainers = 1;      ///< MPI ranks that train
-  int64_t max_restarts = 3;  ///< attempts after the first that a failed rank may cost
+  int64_t trainers = 1;          ///< MPI ranks that train
+  int64_t evaluators = 0;        ///< further ranks that evaluate; 0: the trainers do it, in line
+  double watchdog_minutes = 30;  ///< without a sign of life that end an attempt; 0: never
+  int64_t max_restarts = 3;      ///< attempts after the first that a failed rank may cost
   void describe(config::Fields& fields);
 };
 

@@ -4,18 +4,23 @@
 
 namespace limewash::launcher {
 
-std::vector<std::string> mpirun_command(int64_t ranks) {
+std::vector<std::string> mpirun_command(int64_t ranks, const std::filesystem::path& logs) {
   // Ranks set their own threads, so they must not be bound to one core; a stop needs time for a
   // checkpoint.
-  return {"mpirun",
-          "-n",
-          std::to_string(ranks),
-          "--bind-to",
-          "none",
-          "--oversubscribe",
-          "--mca",
-          "odls_base_sigkill_timeout",
-          "20"};
+  std::vector<std::string> command{"mpirun",
+                                   "-n",
+                                   std::to_string(ranks),
+                                   "--bind-to",
+                                   "none",
+                                   "--oversubscribe",
+                                   "--mca",
+                                   "odls_base_sigkill_timeout",
+                                   "20"};
+  if (!logs.empty()) {
+    command.emplace_back("--output-filename");
+    command.push_back(std::filesystem::absolute(logs).string() + ":nojobid");
+  }
+  return command;
 }
 
 std::vector<std::string> mpirun_environment() {

@@ -1,5 +1,7 @@
 #include "launcher/training_job.h"
 
+#include <limits>
+
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
@@ -11,6 +13,8 @@
 #include "models/precision.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/heartbeat.h"
+#include "trainer/evaluation_queue.h"
 #include "trainer/loss_networks.h"
 #include "trainer/run_summary.h"
 #include "trainer/trainer.h"
@@ -19,17 +23,26 @@ namespace limewash::launcher {
 
 namespace {
 
-std::filesystem::path run_folder_of(const Config& config) {
-  return std::filesystem::path(config.run.output) / config.run.name;
+/// What the launcher keeps in a run folder beside the run: the lock, the heartbeat, the ranks'
+/// logs.
+bool is_of_launcher(const std::filesystem::path& entry) {
+  const auto name = entry.filename();
+  return name == ".lock" || name == kHeartbeatName || name == kLogsName;
 }
 
-/// Whether the folder holds anything of a run (a lock file alone does not count).
+/// Whether the folder holds anything of a run.
 bool holds_a_run(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(folder)) return false;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().filename() != ".lock") return true;
+    if (!is_of_launcher(entry.path())) return true;
   }
   return false;
+}
+
+void clear_run(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (!is_of_launcher(entry.path())) std::filesystem::remove_all(entry.path());
+  }
 }
 
 /// [N, 3, H, W] in [0, 1].
@@ -138,6 +151,17 @@ void record_start(tracking::RunRecorder& recorder,
 
 }  // namespace
 
+std::filesystem::path run_folder_of(const Config& config) {
+  return std::filesystem::path(config.run.output) / config.run.name;
+}
+
+void overwrite_run(const Config& config) {
+  const auto folder = run_folder_of(config);
+  if (!std::filesystem::exists(folder)) return;
+  const FolderLock lock(folder);
+  clear_run(folder);
+}
+
 void check_run_folder(const Config& config, Begin begin) {
   if (begin == Begin::kNew && holds_a_run(run_folder_of(config))) {
     throw ConfigError(
@@ -147,8 +171,9 @@ void check_run_folder(const Config& config, Begin begin) {
   }
 }
 
-int run_training_job(const Config& config, Begin begin, Communicator& communicator) {
+int run_training_job(const Config& config, Begin begin, const RankGroup& ranks) {
   config.validate_training();
+  Communicator& communicator = ranks.own;
   const bool writer = communicator.rank() == 0;
   const auto folder = run_folder_of(config);
   std::unique_ptr<FolderLock> lock;
@@ -157,14 +182,15 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
     warn_of_idle_lora(config);
     std::filesystem::create_directories(folder);
     lock = std::make_unique<FolderLock>(folder);
-    if (begin == Begin::kOverwrite) {
-      for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-        if (entry.path().filename() != ".lock") std::filesystem::remove_all(entry.path());
-      }
-    }
+    if (begin == Begin::kOverwrite) clear_run(folder);
     write_file_atomically(folder / "config.yaml", config::to_yaml(config));
   }
   communicator.barrier();
+  if (writer) {
+    // All ranks can be asked to stop from here on.
+    set_heartbeat_file(folder / kHeartbeatName);
+    heartbeat();
+  }
 
   const data::Dataset train(config.data.train, "train");
   std::unique_ptr<tracking::RunRecorder> recorder;
@@ -188,10 +214,21 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
       {config.data.recolorings, seed, config.reference, config.data.variants},
       encoders,
       communicator);
-  if (communicator.agree_any(cache == nullptr)) {
+  const auto stopped_early = [&] {
+    if (writer) trainer::mark_run(folder, "stopped");
     if (recorder) recorder->close(tracking::RunStatus::kKilled);
+    // Evaluators wait to hear of the queue.
+    if (ranks.evaluators > 0) {
+      if (writer) {
+        trainer::EvaluationQueue queue(folder);
+        queue.open(std::numeric_limits<int64_t>::max());
+        queue.end();
+      }
+      ranks.all.quiet_barrier();
+    }
     return kExitStopped;
-  }
+  };
+  if (communicator.agree_any(cache == nullptr)) return stopped_early();
 
   std::unique_ptr<data::Dataset> validation;
   std::unique_ptr<eval::Evaluator> evaluator;
@@ -201,15 +238,15 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
     validation = std::make_unique<data::Dataset>(config.data.validation,
                                                  data::validation_split(config.data.validation));
   }
-  if (validation && evaluates) {
+  if (validation && evaluates && ranks.evaluators == 0) {
     evaluator = std::make_unique<eval::Evaluator>(
         base, *validation, config.reference, config.evaluation, communicator);
-    if (recorder) {
-      recorder->dataset("validation",
-                        validation->folder().filename().string(),
-                        validation->fingerprint(),
-                        validation->folder().string());
-    }
+  }
+  if (validation && evaluates && recorder) {
+    recorder->dataset("validation",
+                      validation->folder().filename().string(),
+                      validation->fingerprint(),
+                      validation->folder().string());
   }
 
   std::unique_ptr<data::LatentCache> validation_cache;
@@ -219,10 +256,7 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
     const auto fixed_seed = static_cast<uint64_t>(config.evaluation.seed);
     validation_cache = data::LatentCache::open(
         *validation, {1, fixed_seed, config.reference, 1}, encoders, communicator);
-    if (communicator.agree_any(validation_cache == nullptr)) {
-      if (recorder) recorder->close(tracking::RunStatus::kKilled);
-      return kExitStopped;
-    }
+    if (communicator.agree_any(validation_cache == nullptr)) return stopped_early();
     validation_loss = std::make_unique<trainer::ValidationLoss>(base,
                                                                 *validation,
                                                                 *validation_cache,
@@ -262,8 +296,13 @@ int run_training_job(const Config& config, Begin begin, Communicator& communicat
        read_file(models::folder_of_part(models::resolve_model_folder(config.base.model), "unet") /
                  "config.json"),
        networks.decoder,
-       networks.lpips});
-  if (begin == Begin::kResume) trainer.resume();
+       networks.lpips,
+       ranks.evaluators});
+  const int64_t step = begin == Begin::kResume ? trainer.resume() : 0;
+  if (ranks.evaluators > 0) {
+    if (writer) trainer::EvaluationQueue(folder).open(step);
+    ranks.all.quiet_barrier();
+  }
   const auto status = trainer.train();
   const bool finished = status == trainer::TrainStatus::kFinished;
   if (recorder) {

@@ -30,8 +30,14 @@ class Communicator {
   /// Every rank's bytes, by rank, on every rank.
   virtual std::vector<std::string> all_gather(const std::string& bytes) = 0;
   virtual void barrier() = 0;
+  /// A barrier for waits of seconds and more: it sleeps, where `barrier()` takes a core (Open MPI
+  /// polls), and notices the last rank some hundredths of a second late.
+  virtual void quiet_barrier() = 0;
   /// Whether any rank says yes.
   virtual bool agree_any(bool flag) = 0;
+  /// Collective: the ranks that give the same `color`, in their order here, talking apart from all
+  /// others. By the host's way: sums of tensors on GPUs are not for the group.
+  virtual std::unique_ptr<Communicator> split(int color) = 0;
   /// End what works beside this object; every rank's last call, before MPI ends. Not for the way
   /// out of an error, where the others may be elsewhere.
   virtual void shut_down() {}
@@ -61,6 +67,9 @@ class MpiSession {
   /// each takes the GPU of its place on its host and makes it the current one. Throws InputError on
   /// every rank where one has no GPU to itself.
   std::unique_ptr<Communicator> world(RankDevice device = RankDevice::kCpu);
+  /// `host`, a part of the ranks that split off, with sums by NCCL as `world` has them. Collective
+  /// over that part.
+  std::unique_ptr<Communicator> on_gpus(std::unique_ptr<Communicator> host);
   /// Ranks on this host, and this rank's place among them.
   int local_size() const;
   int local_rank() const;

@@ -1,10 +1,12 @@
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include <ATen/core/Tensor.h>
@@ -22,13 +24,19 @@ namespace limewash {
 
 namespace {
 
+/// Between two looks of a rank that waits without taking a core.
+constexpr std::chrono::milliseconds kQuietPause{10};
+
 class MpiCommunicator final : public Communicator {
  public:
   explicit MpiCommunicator(MPI_Comm parent) {
     LIMEWASH_MPI_CHECK(MPI_Comm_dup(parent, &communicator_));
-    LIMEWASH_MPI_CHECK(MPI_Comm_set_errhandler(communicator_, MPI_ERRORS_RETURN));
-    LIMEWASH_MPI_CHECK(MPI_Comm_rank(communicator_, &rank_));
-    LIMEWASH_MPI_CHECK(MPI_Comm_size(communicator_, &size_));
+    look_around();
+  }
+
+  MpiCommunicator(MPI_Comm parent, int color, int rank) {
+    LIMEWASH_MPI_CHECK(MPI_Comm_split(parent, color, rank, &communicator_));
+    look_around();
   }
 
   ~MpiCommunicator() override {
@@ -91,13 +99,33 @@ class MpiCommunicator final : public Communicator {
     LIMEWASH_MPI_CHECK(MPI_Barrier(communicator_));
   }
 
+  void quiet_barrier() override {
+    MPI_Request request = MPI_REQUEST_NULL;
+    LIMEWASH_MPI_CHECK(MPI_Ibarrier(communicator_, &request));
+    for (int done = 0;;) {
+      LIMEWASH_MPI_CHECK(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+      if (done != 0) return;
+      std::this_thread::sleep_for(kQuietPause);
+    }
+  }
+
   bool agree_any(bool flag) override {
     int any = flag ? 1 : 0;
     LIMEWASH_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, communicator_));
     return any != 0;
   }
 
+  std::unique_ptr<Communicator> split(int color) override {
+    return std::make_unique<MpiCommunicator>(communicator_, color, rank_);
+  }
+
  private:
+  void look_around() {
+    LIMEWASH_MPI_CHECK(MPI_Comm_set_errhandler(communicator_, MPI_ERRORS_RETURN));
+    LIMEWASH_MPI_CHECK(MPI_Comm_rank(communicator_, &rank_));
+    LIMEWASH_MPI_CHECK(MPI_Comm_size(communicator_, &size_));
+  }
+
   // Microseconds, and otherwise a mistake in the caller would be a hang or a wrong sum.
   void check_agreement(const at::Tensor& tensor) {
     const int64_t numel = tensor.numel(), type = static_cast<int64_t>(tensor.scalar_type());
@@ -170,8 +198,11 @@ MpiSession::MpiSession() {
 std::unique_ptr<Communicator> MpiSession::world(RankDevice device) {
   auto host = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD);
   if (device == RankDevice::kCpu) return host;
-  return make_nccl_communicator(std::move(host),
-                                {.local_rank = local_rank_, .local_size = local_size_});
+  return on_gpus(std::move(host));
+}
+
+std::unique_ptr<Communicator> MpiSession::on_gpus(std::unique_ptr<Communicator> host) {
+  return make_nccl_communicator(std::move(host), {.local_rank = local_rank_});
 }
 
 int MpiSession::local_size() const {

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,9 +19,6 @@
 
 namespace limewash {
 
-namespace {
-
-/// The GPU of this rank, once all ranks know that they have one each.
 at::Device agree_on_gpus(Communicator& host, int local_rank) {
   std::vector<RankGpu> gpus;
   for (const auto& bytes : host.all_gather(encode(read_rank_gpu(local_rank)))) {
@@ -31,6 +29,8 @@ at::Device agree_on_gpus(Communicator& host, int local_rank) {
   return {at::kCUDA, static_cast<c10::DeviceIndex>(own.index)};
 }
 
+namespace {
+
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(std::unique_ptr<Communicator> host, const NcclOptions& options)
@@ -38,7 +38,8 @@ class NcclCommunicator final : public Communicator {
     // Before anything of NCCL: it takes the current device for its own.
     c10::cuda::set_device(device_.index());
     // Loopback needs no name that can be looked up.
-    const bool one_host = options.local_size == size();
+    const auto hosts = host_->all_gather(host_name());
+    const bool one_host = std::set<std::string>(hosts.begin(), hosts.end()).size() == 1;
     store_ = make_rank_store(*host_, one_host ? "127.0.0.1" : host_name());
     // A sum that fails or takes too long ends this process, and mpirun then the others. 3: without
     // taking NCCL's connections down first, which can wait for a peer that is gone. Whoever set
@@ -101,6 +102,12 @@ class NcclCommunicator final : public Communicator {
   }
   bool agree_any(bool flag) override {
     return host_->agree_any(flag);
+  }
+  void quiet_barrier() override {
+    host_->quiet_barrier();
+  }
+  std::unique_ptr<Communicator> split(int color) override {
+    return host_->split(color);
   }
 
   void shut_down() override {

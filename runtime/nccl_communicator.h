@@ -3,17 +3,22 @@
 #include <chrono>
 #include <memory>
 
+#include <c10/core/Device.h>
+
 #include "runtime/communicator.h"
 
 namespace limewash {
 
 struct NcclOptions {
   int local_rank = 0;  ///< this rank's place on its host
-  int local_size = 1;  ///< ranks on its host
   /// After which a sum that a rank does not join ends the process, and with it the job. It has to
   /// be longer than any rank may be late, for example after an evaluation.
   std::chrono::seconds timeout{600};
 };
+
+/// The GPU of this rank, once all ranks of `host` have told each other that they have one each.
+/// Collective. Throws InputError, on every rank alike, where one has no GPU to itself.
+at::Device agree_on_gpus(Communicator& host, int local_rank);
 
 /// Ranks on GPUs: tensors of this rank's GPU are summed by NCCL; CPU tensors, bytes, flags and
 /// barriers go the way of `host`, by which the ranks also find each other. Collective. Makes its

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "runtime/heartbeat.h"
 #include "runtime/progress_line.h"
 
 namespace limewash {
@@ -79,6 +80,7 @@ Progress::~Progress() {
 void Progress::advance(int64_t steps, const std::string& note) {
   done_ += steps;
   if (!note.empty()) note_ = note;
+  heartbeat();
   if (!visible_ || finished_) return;
   const auto pause = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000);
   if (std::chrono::steady_clock::now() - drawn_ >= pause) draw(false);

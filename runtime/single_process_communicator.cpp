@@ -25,8 +25,12 @@ class SingleProcessCommunicator final : public Communicator {
     return {bytes};
   }
   void barrier() override {}
+  void quiet_barrier() override {}
   bool agree_any(bool flag) override {
     return flag;
+  }
+  std::unique_ptr<Communicator> split(int /*color*/) override {
+    return std::make_unique<SingleProcessCommunicator>();
   }
 };
 

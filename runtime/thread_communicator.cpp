@@ -103,6 +103,9 @@ class ThreadCommunicator final : public Communicator {
   void barrier() override {
     meeting_->wait();
   }
+  void quiet_barrier() override {
+    meeting_->wait();
+  }
 
   bool agree_any(bool flag) override {
     bool any = false;
@@ -111,7 +114,28 @@ class ThreadCommunicator final : public Communicator {
     return any;
   }
 
+  std::unique_ptr<Communicator> split(int color) override {
+    const std::vector<int> colors = values_of(color);
+    const auto of_color = [&](auto end) { return std::count(colors.begin(), end, color); };
+    const auto first = std::find(colors.begin(), colors.end(), color) - colors.begin();
+    // The first of a colour makes the place where all of it meet.
+    std::shared_ptr<Meeting> made;
+    if (first == rank_) made = std::make_shared<Meeting>(static_cast<int>(of_color(colors.end())));
+    const auto all = exchange<std::shared_ptr<Meeting>>(made);
+    auto meeting = *all[static_cast<size_t>(first)];
+    meeting_->wait();
+    return std::make_unique<ThreadCommunicator>(std::move(meeting),
+                                                static_cast<int>(of_color(colors.begin() + rank_)));
+  }
+
  private:
+  std::vector<int> values_of(int mine) {
+    std::vector<int> values;
+    for (const int* one : exchange<int>(mine)) values.push_back(*one);
+    meeting_->wait();
+    return values;
+  }
+
   // Everybody's value, by rank; valid until the next wait().
   template <class T>
   std::vector<const T*> exchange(const T& mine) {

@@ -257,12 +257,12 @@ std::string setting_changes(const std::filesystem::path& folder,
 
 void prune_checkpoints(const std::filesystem::path& folder,
                        int64_t keep_last,
-                       std::optional<int64_t> best) {
+                       const std::set<int64_t>& keep) {
   const auto steps = complete_checkpoints(folder);
   const auto keep_from = std::max<int64_t>(0, static_cast<int64_t>(steps.size()) - keep_last);
   for (int64_t i = 0; i < keep_from; ++i) {
     const auto step = steps[static_cast<size_t>(i)];
-    if (step == best) continue;
+    if (keep.contains(step)) continue;
     const auto path = checkpoint_path(folder, step);
     std::error_code error;
     std::filesystem::remove(path / "DONE", error);  // first: a half-deleted folder must not count

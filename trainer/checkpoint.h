@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -67,10 +67,10 @@ std::string setting_changes(const std::filesystem::path& folder,
                             int64_t step,
                             const std::string& config_yaml);
 
-/// Delete all but the newest `keep_last` and `best`, and whatever a killed writer left. Nobody else
-/// may be writing there.
+/// Delete all but the newest `keep_last` and the steps of `keep`, and whatever a killed writer
+/// left. Nobody else may be writing there.
 void prune_checkpoints(const std::filesystem::path& folder,
                        int64_t keep_last,
-                       std::optional<int64_t> best);
+                       const std::set<int64_t>& keep);
 
 }  // namespace limewash::trainer

@@ -55,6 +55,12 @@ std::string line_of(const StepRecord& record) {
 
 }  // namespace
 
+std::filesystem::path evaluation_folder(const std::filesystem::path& run_folder, int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
+  return run_folder / "evaluations" / name;
+}
+
 LossLog::LossLog(const std::filesystem::path& path, std::vector<std::string> columns, int64_t step)
     : path_(path), columns_(std::move(columns)) {
   std::string kept = "step";

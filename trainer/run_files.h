@@ -10,6 +10,9 @@
 
 namespace limewash::trainer {
 
+/// Where the figures of a step's evaluation are: RUN/evaluations/step-NNNNNN.
+std::filesystem::path evaluation_folder(const std::filesystem::path& run_folder, int64_t step);
+
 /// One line of losses.csv.
 struct StepRecord {
   int64_t step = 0;                           ///< from 1

@@ -71,7 +71,7 @@ const json* best_of(const std::vector<json>& evaluations) {
 
 void write_run_summary(const std::filesystem::path& run_folder,
                        const RunSummary& summary,
-                       const std::optional<eval::Controls>& controls) {
+                       const json& controls) {
   const auto evaluations = read_evaluations(run_folder);
   const auto* best = best_of(evaluations);
   if (const auto choice = eval::choose_best(evaluations); choice && !choice->within_bounds) {
@@ -98,8 +98,8 @@ void write_run_summary(const std::filesystem::path& run_folder,
       {"best", best != nullptr ? *best : json(nullptr)},
   };
   const auto path = run_folder / "summary.json";
-  if (controls) {
-    document["controls"] = controls->to_json();
+  if (!controls.is_null()) {
+    document["controls"] = controls;
   } else if (std::filesystem::exists(path)) {
     const auto earlier = read_json(path);
     if (earlier.value("steps", int64_t{-1}) == summary.steps && earlier.contains("controls")) {
@@ -116,11 +116,11 @@ void write_run_report(const std::filesystem::path& run_folder) {
   eval::write_report(run_folder, read_report_data(run));
 }
 
-void mark_run_failed(const std::filesystem::path& run_folder) {
+void mark_run(const std::filesystem::path& run_folder, const std::string& status) {
   const auto path = run_folder / "summary.json";
   json document = json::object();
   if (std::filesystem::exists(path)) document = read_json(path);
-  document["status"] = "failed";
+  document["status"] = status;
   write_file_atomically(path, document.dump(1) + "\n");
 }
 

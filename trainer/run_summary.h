@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "eval/evaluator.h"
+#include <nlohmann/json_fwd.hpp>
 
 namespace limewash::trainer {
 
@@ -23,17 +23,18 @@ struct RunSummary {
   std::string checkpoint;            ///< relative to the run folder; "" when there is none
 };
 
-/// Write summary.json with the evaluations found in RUN/evaluations and the controls (kept from an
-/// earlier summary when not given).
+/// Write summary.json with the evaluations found in RUN/evaluations and the controls, as
+/// Controls::to_json has them (kept from an earlier summary when null).
 void write_run_summary(const std::filesystem::path& run_folder,
                        const RunSummary& summary,
-                       const std::optional<eval::Controls>& controls);
+                       const nlohmann::json& controls);
 
 /// Write RUN/report.html out of the run's files.
 void write_run_report(const std::filesystem::path& run_folder);
 
-/// Mark a run as failed, keeping what its summary said otherwise.
-void mark_run_failed(const std::filesystem::path& run_folder);
+/// Give a run's summary another status, keeping what it said otherwise; makes one where there is
+/// none.
+void mark_run(const std::filesystem::path& run_folder, const std::string& status);
 
 /// The evaluated step whose figures are best, by eval::choose_best.
 std::optional<int64_t> best_evaluated_step(const std::filesystem::path& run_folder);

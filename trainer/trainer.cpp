@@ -110,11 +110,16 @@ TrainStatus Trainer::train() {
     validation_log_ = std::make_unique<ValidationLog>(
         parts_.run_folder / "validation_losses.csv", parts_.validation->names(), step_);
   }
+  if (is_writer() && parts_.evaluators > 0) {
+    queue_.emplace(parts_.run_folder);
+    const auto waiting = queue_->steps();
+    handed_over_.insert(waiting.begin(), waiting.end());
+  }
   source_.seek(step_);
-  const bool whole = validate_if_due() && evaluate_if_due();
+  stop_agreed_ = !validate_if_due() || !evaluate_if_due();
   progress_ =
       std::make_unique<Progress>("training", options_.training.steps, "steps", is_writer(), step_);
-  while (whole && step_ < last_step() && !stop_agreed_) {
+  while (step_ < last_step() && !stop_agreed_) {
     begin_stage_if_due();
     train_step();
     save_if_due();
@@ -123,6 +128,8 @@ TrainStatus Trainer::train() {
   progress_->finish();
   save();
   checkpoints_.wait();
+  if (!stop_agreed_ && !await_evaluations()) stop_agreed_ = true;
+  if (queue_) queue_->end();
 
   const bool finished = step_ >= options_.training.steps && !stop_agreed_;
   const auto status = finished ? TrainStatus::kFinished : TrainStatus::kStopped;
@@ -131,6 +138,7 @@ TrainStatus Trainer::train() {
         [&] { export_weights(parts_.run_folder / "adapter", parts_.run_folder / "unet"); });
   }
   write_summary(status, finished);
+  if (queue_ && finished) queue_->settle(step_);
   parts_.communicator.barrier();
   return status;
 }

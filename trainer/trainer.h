@@ -8,8 +8,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "eval/evaluator.h"
 #include "models/adapter.h"
@@ -21,6 +24,7 @@
 #include "trainer/batch.h"
 #include "trainer/checkpoint.h"
 #include "trainer/checkpoint_writer.h"
+#include "trainer/evaluation_queue.h"
 #include "trainer/flat_parameters.h"
 #include "trainer/loss_tail.h"
 #include "trainer/objective.h"
@@ -39,7 +43,7 @@ struct TrainerParts {
   const data::Dataset& dataset;
   const data::LatentCache& cache;
   Communicator& communicator;
-  eval::Evaluator* evaluator = nullptr;       ///< nullptr: no evaluation
+  eval::Evaluator* evaluator = nullptr;       ///< evaluates in line; nullptr: not
   ValidationLoss* validation = nullptr;       ///< nullptr: no validation loss
   tracking::RunRecorder* recorder = nullptr;  ///< on rank 0 only
   std::filesystem::path run_folder;
@@ -53,6 +57,7 @@ struct TrainerParts {
   /// Decodes predicted latents for the loss; nullptr: the base's VAE.
   std::shared_ptr<models::Autoencoder> loss_decoder;
   std::shared_ptr<const eval::Lpips> lpips;  ///< nullptr: the loss has no such term
+  int64_t evaluators = 0;                    ///< ranks that evaluate, by RUN/queue
 };
 
 struct TrainerOptions {
@@ -98,16 +103,26 @@ class Trainer {
   /// Whether the step in work measures each term's share of the gradient.
   bool measures_shares(int64_t step) const;
   void refuse_endless_skips(const std::vector<StreamSample>& samples) const;
-  /// Copy the state and have it written in the background.
-  void save();
+  /// Copy the state and have it written in the background; then `afterwards` is called there.
+  void save(const std::function<void()>& afterwards = {});
   void save_if_due();
   /// A copy that nobody changes.
   TrainingState state_now();
   /// False when a stop request cut the evaluation short.
   bool evaluate_if_due();
   bool evaluate();
+  /// Leave the evaluation of this step to the ranks that evaluate.
+  void hand_over_evaluation();
+  /// What those ranks have measured so far, and whether they were asked to stop.
+  void take_evaluations();
+  /// Wait until they have measured all. False when a stop request came first.
+  bool await_evaluations();
+  /// Log and journal a step's figures, which are in its evaluation folder.
+  void report_evaluation(int64_t step);
   bool validate_if_due();
   void write_summary(TrainStatus status, bool with_controls);
+  /// Of the run's end, measured here or by the ranks that evaluate; null when there are none.
+  nlohmann::json measured_controls();
   /// The ids of the samples that any rank has skipped; all ranks call it.
   std::vector<std::string> skipped_samples();
   /// The adapter's files in `adapter`, the UNet's in `unet` where a stage trains it.
@@ -117,7 +132,6 @@ class Trainer {
   void with_averaged_weights(const std::function<void()>& body);
   bool is_writer() const;
   int64_t last_step() const;
-  std::filesystem::path evaluation_folder(int64_t step) const;
 
   TrainerOptions options_;
   TrainerParts parts_;
@@ -141,6 +155,9 @@ class Trainer {
   int64_t steps_this_attempt_ = 0;
   double seconds_ = 0, seconds_this_attempt_ = 0;
   bool stop_agreed_ = false;
+  std::optional<EvaluationQueue> queue_;  ///< on rank 0 only, and with ranks that evaluate
+  std::set<int64_t> handed_over_;         ///< steps in it whose figures are not taken yet
+  nlohmann::json controls_;               ///< that they measured
   double last_loss_ = 0;
   CheckpointWriter checkpoints_;  // last: its thread uses the rest
 };

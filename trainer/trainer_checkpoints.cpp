@@ -119,16 +119,19 @@ void Trainer::save_if_due() {
   if (every > 0 && step_ % every == 0) save();
 }
 
-void Trainer::save() {
+void Trainer::save(const std::function<void()>& afterwards) {
   if (!is_writer()) return;
   checkpoints_.wait();
   const auto folder = parts_.run_folder / "checkpoints";
-  const auto prune = [this, folder] {
-    const auto best =
-        options_.checkpoint.keep_best ? best_evaluated_step(parts_.run_folder) : std::nullopt;
-    prune_checkpoints(folder, options_.checkpoint.keep_last, best);
+  // Evaluators read those that they have not measured yet.
+  auto finish = [this, folder, afterwards, keep = handed_over_]() mutable {
+    if (options_.checkpoint.keep_best) {
+      if (const auto best = best_evaluated_step(parts_.run_folder)) keep.insert(*best);
+    }
+    prune_checkpoints(folder, options_.checkpoint.keep_last, keep);
+    if (afterwards) afterwards();
   };
-  if (saved_step_ == step_) return checkpoints_.start(prune);
+  if (saved_step_ == step_) return checkpoints_.start(finish);
   saved_step_ = step_;
   models::AdapterSnapshot adapter;
   std::vector<models::NamedParameter> unet;
@@ -138,7 +141,7 @@ void Trainer::save() {
     unet = parameters_of(parts_.base.unet);
     for (auto& parameter : unet) parameter.tensor = host_copy(parameter.tensor);
   });
-  checkpoints_.start([this, folder, prune, adapter, unet, state = state_now()] {
+  checkpoints_.start([this, folder, finish, adapter, unet, state = state_now()]() mutable {
     // What the checkpoint is past will not be computed again: it must be on disk first.
     loss_log_->sync();
     if (parts_.recorder != nullptr) parts_.recorder->flush();
@@ -146,7 +149,7 @@ void Trainer::save() {
       adapter.save(target, parts_.adapter_metadata);
       if (!unet.empty()) write_unet(target / "unet", unet, parts_.unet_config);
     });
-    prune();
+    finish();
   });
 }
 

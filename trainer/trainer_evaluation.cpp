@@ -1,25 +1,45 @@
 // What a Trainer measures between its steps, and what it says of the run at the end.
 
+#include <chrono>
 #include <cmath>
 #include <set>
 #include <sstream>
+#include <thread>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
+#include "runtime/files.h"
+#include "runtime/stop_signal.h"
 #include "trainer/run_summary.h"
 #include "trainer/trainer.h"
 
 namespace limewash::trainer {
 
+namespace {
+
+/// Of a rank that waits for evaluations.
+constexpr std::chrono::milliseconds kPauseBetweenLooks{50};
+
+}  // namespace
+
 bool Trainer::evaluate_if_due() {
-  if (parts_.evaluator == nullptr || options_.evaluate_every <= 0) return true;
+  take_evaluations();
+  const bool evaluates = parts_.evaluator != nullptr || parts_.evaluators > 0;
+  if (!evaluates || options_.evaluate_every <= 0) return true;
   const bool due = step_ % options_.evaluate_every == 0 || step_ == options_.training.steps;
   if (!due) return true;
+  if (parts_.evaluators > 0) {
+    hand_over_evaluation();
+    return true;
+  }
   // A resumed run may have this evaluation already; rank 0 knows.
   std::string there =
-      is_writer() && std::filesystem::exists(evaluation_folder(step_) / "metrics.json") ? "yes"
-                                                                                        : "no";
+      is_writer() &&
+              std::filesystem::exists(evaluation_folder(parts_.run_folder, step_) / "metrics.json")
+          ? "yes"
+          : "no";
   parts_.communicator.broadcast(there, 0);
   return there == "yes" || evaluate();
 }
@@ -51,36 +71,91 @@ bool Trainer::evaluate() {
   parts_.adapter.set_enabled(!base_alone);
   with_averaged_weights([&] {
     result = parts_.evaluator->evaluate(
-        step_, base_alone ? nullptr : &parts_.adapter, evaluation_folder(step_));
+        step_, base_alone ? nullptr : &parts_.adapter, evaluation_folder(parts_.run_folder, step_));
   });
   parts_.adapter.set_enabled(true);
   if (!result) return false;
   if (!is_writer()) return true;
-  if (parts_.recorder != nullptr) {
-    for (const auto& [name, value] : result->metrics.values) {
-      if (value) parts_.recorder->metric("evaluation/" + name, *value, step_);
-    }
-    const auto folder = std::filesystem::relative(evaluation_folder(step_), parts_.run_folder);
-    parts_.recorder->step_image("grid", folder / "grid.png", step_);
-    parts_.recorder->artifact(folder / "grid.png", folder.string());
-    parts_.recorder->artifact(folder / "metrics.json", folder.string());
-  }
-  const auto headline = result->metrics.get("delta_e_2000");
-  const auto exact = result->metrics.get("delta_e_2000_exact");
-  spdlog::info("step {}: delta_e_2000 {:.2f}, delta_e_2000_exact {:.2f} (medians of {})",
-               step_,
-               headline.value_or(NAN),
-               exact.value_or(NAN),
-               result->paintings);
+  report_evaluation(step_);
   if (best_evaluated_step(parts_.run_folder) == step_ && step_ > 0) save();
   return true;
 }
 
-void Trainer::write_summary(TrainStatus status, bool with_controls) {
-  std::optional<eval::Controls> controls;
-  if (with_controls && parts_.evaluator != nullptr) {
-    with_averaged_weights([&] { controls = parts_.evaluator->controls(parts_.adapter); });
+void Trainer::hand_over_evaluation() {
+  if (!is_writer() || handed_over_.contains(step_)) return;
+  // A resumed run may have this evaluation already.
+  if (std::filesystem::exists(evaluation_folder(parts_.run_folder, step_) / "metrics.json")) return;
+  handed_over_.insert(step_);
+  const EvaluationQueue::Entry entry{step_, step_ == options_.training.steps};
+  const auto add = [this, entry] { queue_->add(entry); };
+  // Step 0 is the base alone, whose weights are no checkpoint's.
+  if (step_ == 0) return add();
+  save(add);
+}
+
+void Trainer::take_evaluations() {
+  if (!queue_) return;
+  if (queue_->is_asked_to_stop()) request_stop();
+  const auto waiting = handed_over_;
+  for (const int64_t step : waiting) {
+    if (!handed_over_.contains(step) || !queue_->is_measured(step)) continue;
+    report_evaluation(step);
+    // The journal has to hold the figures before the queue forgets them, and the summary the
+    // controls.
+    if (auto controls = queue_->controls(step); !controls.is_null()) {
+      controls_ = std::move(controls);
+    } else {
+      if (parts_.recorder != nullptr) parts_.recorder->flush();
+      queue_->settle(step);
+    }
+    handed_over_.erase(handed_over_.begin(), handed_over_.upper_bound(step));
   }
+}
+
+bool Trainer::await_evaluations() {
+  if (parts_.evaluators == 0) return true;
+  if (is_writer()) {
+    while (!handed_over_.empty() && !stop_requested()) {
+      std::this_thread::sleep_for(kPauseBetweenLooks);
+      take_evaluations();
+    }
+  }
+  // Ranks that only wait leave their cores to those that evaluate.
+  parts_.communicator.quiet_barrier();
+  return !parts_.communicator.agree_any(stop_requested());
+}
+
+void Trainer::report_evaluation(int64_t step) {
+  const auto path = evaluation_folder(parts_.run_folder, step) / "metrics.json";
+  const auto document = nlohmann::json::parse(read_file(path));
+  const auto metrics = eval::metrics_from_json(document.at("metrics"));
+  if (parts_.recorder != nullptr) {
+    for (const auto& [name, value] : metrics.values) {
+      if (value) parts_.recorder->metric("evaluation/" + name, *value, step);
+    }
+    const auto folder =
+        std::filesystem::relative(evaluation_folder(parts_.run_folder, step), parts_.run_folder);
+    parts_.recorder->step_image("grid", folder / "grid.png", step);
+    parts_.recorder->artifact(folder / "grid.png", folder.string());
+    parts_.recorder->artifact(folder / "metrics.json", folder.string());
+  }
+  spdlog::info("step {}: delta_e_2000 {:.2f}, delta_e_2000_exact {:.2f} (medians of {})",
+               step,
+               metrics.get("delta_e_2000").value_or(NAN),
+               metrics.get("delta_e_2000_exact").value_or(NAN),
+               document.at("paintings").get<int64_t>());
+}
+
+nlohmann::json Trainer::measured_controls() {
+  if (parts_.evaluators > 0) return controls_;
+  if (parts_.evaluator == nullptr) return nullptr;
+  std::optional<eval::Controls> controls;
+  with_averaged_weights([&] { controls = parts_.evaluator->controls(parts_.adapter); });
+  return controls ? controls->to_json() : nlohmann::json();
+}
+
+void Trainer::write_summary(TrainStatus status, bool with_controls) {
+  const auto controls = with_controls ? measured_controls() : nlohmann::json();
   const auto skipped = skipped_samples();
   if (!is_writer()) return;
   RunSummary summary;
@@ -107,6 +182,7 @@ void Trainer::write_summary(TrainStatus status, bool with_controls) {
                 seconds_this_attempt_
           : 0;
   summary.trainers = parts_.communicator.size();
+  summary.evaluators = parts_.evaluators;
   if (step_ > 0) {
     const auto losses = read_losses(parts_.run_folder / "losses.csv");
     if (!losses.records.empty()) summary.final_loss = losses.value(losses.records.back(), "loss");
@@ -139,12 +215,6 @@ void Trainer::with_averaged_weights(const std::function<void()>& body) {
     throw;
   }
   parameters_.values().copy_(trained);
-}
-
-std::filesystem::path Trainer::evaluation_folder(int64_t step) const {
-  char name[32];
-  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
-  return parts_.run_folder / "evaluations" / name;
 }
 
 }  // namespace limewash::trainer

@@ -74,6 +74,18 @@ TEST(ThreadCommunicator, AgreesWhenAnyRankSaysYes) {
   });
 }
 
+TEST(ThreadCommunicator, SplitsIntoGroupsThatTalkApart) {
+  on_ranks(5, [](Communicator& all) {
+    const auto group = all.split(all.rank() % 2);
+    const auto members = group->all_gather(std::to_string(all.rank()));
+    const std::vector<std::string> even{"0", "2", "4"}, odd{"1", "3"};
+    EXPECT_EQ(members, all.rank() % 2 == 0 ? even : odd);
+    EXPECT_EQ(group->rank(), all.rank() / 2);
+    group->quiet_barrier();
+    all.quiet_barrier();
+  });
+}
+
 TEST(ThreadCommunicator, RefusesASumOfDifferentSizesOnEveryRank) {
   on_ranks(3, [](Communicator& communicator) {
     at::Tensor values = at::zeros({communicator.rank() == 1 ? 4 : 5});

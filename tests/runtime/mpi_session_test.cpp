@@ -3,14 +3,18 @@
 
 #include "tests/runtime/mpi_session.h"
 
+#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <iostream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -85,6 +89,33 @@ TEST(MpiSession, AgreesWhenAnyRankSaysYes) {
   const auto world = mpi_session->world();
   EXPECT_FALSE(world->agree_any(false));
   EXPECT_TRUE(world->agree_any(world->rank() == 1));
+}
+
+TEST(MpiSession, SplitsIntoGroupsThatTalkApart) {
+  const auto world = mpi_session->world();
+  const int color = world->rank() == 0 ? 1 : 0;  // the others come first
+  const auto group = world->split(color);
+  const auto members = group->all_gather(std::to_string(world->rank()));
+  std::vector<std::string> expected;
+  if (color == 1) expected = {"0"};
+  for (int rank = 1; color == 0 && rank < world->size(); ++rank)
+    expected.push_back(std::to_string(rank));
+  EXPECT_EQ(members, expected);
+  EXPECT_EQ(group->size(), static_cast<int>(expected.size()));
+  auto sum = at::ones({3});
+  group->all_reduce_sum(sum);
+  EXPECT_EQ(sum[0].item<float>(), static_cast<float>(group->size()));
+}
+
+TEST(MpiSession, WaitsForTheLastRankWithoutTakingACore) {
+  const auto world = mpi_session->world();
+  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t used = std::clock();
+  if (world->rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  world->quiet_barrier();
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(450));
+  EXPECT_LT(static_cast<double>(std::clock() - used) / CLOCKS_PER_SEC, 0.25);
+  world->barrier();
 }
 
 TEST(MpiSession, GivesRanksOnGpusNcclAndSaysOnEveryRankWhereThereIsNone) {

@@ -49,7 +49,7 @@ TEST(NcclCommunicator, SaysOnEveryRankThatThereIsNoGpuForOne) {
   on_ranks(ranks, [&](std::unique_ptr<Communicator>& rank) {
     const int number = rank->rank();
     try {
-      make_nccl_communicator(std::move(rank), {.local_rank = number, .local_size = 3});
+      make_nccl_communicator(std::move(rank), {.local_rank = number});
     } catch (const InputError& error) {
       const std::lock_guard lock(mutex);
       errors.insert(error.what());

@@ -66,7 +66,7 @@ TEST_F(CheckpointTest, CountsOnlyWhatIsDone) {
 
 TEST_F(CheckpointTest, KeepsTheLastAndTheBest) {
   for (const int64_t step : {1, 2, 3, 4, 5}) write(step);
-  prune_checkpoints(folder_, 2, 1);
+  prune_checkpoints(folder_, 2, {1});
   EXPECT_EQ(complete_checkpoints(folder_), (std::vector<int64_t>{1, 4, 5}));
 }
 
