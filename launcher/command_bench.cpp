@@ -110,11 +110,12 @@ void add_bench_data(CLI::App& bench, Action& action) {
 
 }  // namespace
 
-void add_bench(CLI::App& app, Action& action) {
+void add_bench(CLI::App& app, Action& action, const std::string& program) {
   auto* bench = app.add_subcommand("bench", "Measure what this machine can do");
   bench->require_subcommand(1);
   add_bench_data(*bench, action);
   add_bench_train(*bench, action);
+  add_bench_scaling(*bench, action, program);
 }
 
 }  // namespace limewash::launcher

@@ -44,7 +44,7 @@ void add_model(CLI::App& app, Action& action);
 void add_import(CLI::App& app, Action& action);
 void add_export(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action, const std::string& program);
-void add_bench(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action, const std::string& program);
 void add_runs(CLI::App& app, Action& action);
 
 }  // namespace limewash::launcher

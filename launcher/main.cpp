@@ -76,7 +76,7 @@ int main(int argc, char** argv) {
   launcher::add_model(app, action);
   launcher::add_import(app, action);
   launcher::add_export(app, action);
-  launcher::add_bench(app, action);
+  launcher::add_bench(app, action, program_path(argv[0]));
   launcher::add_runs(app, action);
   launcher::add_doctor(app, action, program_path(argv[0]));
   if (argc == 1) {

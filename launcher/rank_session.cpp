@@ -78,8 +78,8 @@ void run_role(MpiSession& session,
   if (device == RankDevice::kGpu) {
     // Of both roles at once: no two may share a GPU.
     const auto gpu = agree_on_gpus(*all, session.local_rank());
-    c10::cuda::set_device(gpu.index());
-    device_name = gpu.str();
+    c10::cuda::set_device(static_cast<c10::DeviceIndex>(gpu));
+    device_name = "cuda:" + std::to_string(gpu);
   }
   print_rank_table(*all, role, device_name);
   auto own = all->split(static_cast<int>(role));

@@ -19,14 +19,13 @@
 
 namespace limewash {
 
-at::Device agree_on_gpus(Communicator& host, int local_rank) {
+int64_t agree_on_gpus(Communicator& host, int local_rank) {
   std::vector<RankGpu> gpus;
   for (const auto& bytes : host.all_gather(encode(read_rank_gpu(local_rank)))) {
     gpus.push_back(decode_rank_gpu(bytes));
   }
   if (const auto problem = gpu_problem(gpus); !problem.empty()) throw InputError(problem);
-  const auto& own = gpus[static_cast<size_t>(host.rank())];
-  return {at::kCUDA, static_cast<c10::DeviceIndex>(own.index)};
+  return gpus[static_cast<size_t>(host.rank())].index;
 }
 
 namespace {
@@ -34,7 +33,9 @@ namespace {
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(std::unique_ptr<Communicator> host, const NcclOptions& options)
-      : host_(std::move(host)), device_(agree_on_gpus(*host_, options.local_rank)) {
+      : host_(std::move(host)),
+        device_(at::kCUDA,
+                static_cast<c10::DeviceIndex>(agree_on_gpus(*host_, options.local_rank))) {
     // Before anything of NCCL: it takes the current device for its own.
     c10::cuda::set_device(device_.index());
     // Loopback needs no name that can be looked up.

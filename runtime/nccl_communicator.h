@@ -1,9 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
-
-#include <c10/core/Device.h>
 
 #include "runtime/communicator.h"
 
@@ -16,9 +15,9 @@ struct NcclOptions {
   std::chrono::seconds timeout{600};
 };
 
-/// The GPU of this rank, once all ranks of `host` have told each other that they have one each.
-/// Collective. Throws InputError, on every rank alike, where one has no GPU to itself.
-at::Device agree_on_gpus(Communicator& host, int local_rank);
+/// The number of this rank's GPU, once all ranks of `host` have told each other that they have one
+/// each. Collective. Throws InputError, on every rank alike, where one has no GPU to itself.
+int64_t agree_on_gpus(Communicator& host, int local_rank);
 
 /// Ranks on GPUs: tensors of this rank's GPU are summed by NCCL; CPU tensors, bytes, flags and
 /// barriers go the way of `host`, by which the ranks also find each other. Collective. Makes its

@@ -2,236 +2,26 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
-#include "models/autoencoder_tiny.h"
-#include "models/base_model.h"
-#include "models/model_folder.h"
 #include "models/precision.h"
-#include "models/random_weights.h"
-#include "models/training_flops.h"
 #include "runtime/captured_process.h"
 #include "runtime/communicator.h"
 #include "runtime/device_info.h"
 #include "runtime/error.h"
 #include "runtime/host_info.h"
-#include "runtime/random.h"
 #include "runtime/rank_gpu.h"
 #include "runtime/stop_signal.h"
 #include "runtime/threads.h"
-#include "trainer/flat_parameters.h"
-#include "trainer/objective.h"
-#include "trainer/trainer.h"
+#include "trainer/bench_training.h"
 
 namespace limewash::trainer {
 
 namespace {
-
-constexpr uint64_t kSeed = 0;
-constexpr int64_t kTextTokens = 77;
-
-/// What the samples are like that a base's encoders make.
-struct SampleShape {
-  int64_t downscale = 8;
-  /// CLIP ViT-H for IP-Adapter Plus: a class token and 16 x 16 patches.
-  int64_t patches = 257, patch_width = 1280;
-};
-
-SampleShape sample_shape(const TrainBenchOptions& options) {
-  SampleShape shape;
-  if (options.model.empty()) return shape;
-  const auto folder = models::resolve_model_folder(options.model);
-  const auto vae = folder / "vae";
-  shape.downscale = models::is_autoencoder_tiny(vae)
-                        ? models::AutoencoderTinyConfig::from_json(vae / "config.json").downscale()
-                        : models::AutoencoderKLConfig::from_json(vae / "config.json").downscale();
-  const auto encoder = folder / "image_encoder" / "config.json";
-  if (!std::filesystem::exists(encoder)) return shape;
-  const auto config = models::CLIPVisionConfig::from_json(encoder);
-  const int64_t side = config.image_size / config.patch_size;
-  shape.patches = side * side + 1;
-  shape.patch_width = config.encoder.hidden_size;
-  return shape;
-}
-
-models::AdapterOptions adapter_options(int64_t rank) {
-  models::AdapterOptions options;
-  options.lora.rank = rank;
-  options.lora.alpha = 2.0 * static_cast<double>(rank);
-  options.ip_adapter.kind = "plus";
-  return options;
-}
-
-at::Device compute_device(const TrainBenchOptions& options) {
-  return rank_device(options.device) == RankDevice::kGpu ? at::Device(at::kCUDA)
-                                                         : at::Device(at::kCPU);
-}
-
-models::UNet2DConditionModel make_unet(const TrainBenchOptions& options) {
-  const auto type = models::compute_type(options.precision, "--precision");
-  models::UNet2DConditionModel unet{nullptr};
-  if (options.model.empty()) {
-    unet = models::UNet2DConditionModel(models::stable_diffusion_inpainting_config());
-    models::set_random_weights(*unet, type, kSeed);
-  } else {
-    unet = models::load_unet(models::resolve_model_folder(options.model) / "unet", type);
-  }
-  unet->to(compute_device(options));
-  return unet;
-}
-
-models::NoiseSchedule make_schedule(const TrainBenchOptions& options) {
-  if (options.model.empty()) return models::NoiseSchedule(models::NoiseScheduleConfig{});
-  return models::NoiseSchedule(models::NoiseScheduleConfig::from_json(
-      models::resolve_model_folder(options.model) / "scheduler/scheduler_config.json"));
-}
-
-/// The noise loss alone, which the peer has too.
-LossOptions loss_options() {
-  LossOptions options;
-  options.color.weight = 0;
-  return options;
-}
-
-/// The parts of a training, wired as Trainer wires them, on samples that are drawn in memory.
-class BenchTraining {
- public:
-  explicit BenchTraining(const TrainBenchOptions& options)
-      : options_(options),
-        samples_(sample_shape(options)),
-        unet_(make_unet(options)),
-        schedule_(make_schedule(options)),
-        adapter_(unet_, adapter_options(options.rank), samples_.patch_width, kSeed),
-        parameters_(trained_parameters(adapter_, "joint"), /*tail=*/1),
-        optimizer_(OptimizerOptions{}, parameters_.values()),
-        objective_(loss_options(), {schedule_, latent_to_rgb(), kSeed, nullptr, nullptr, device()}),
-        communicator_(make_single_process_communicator(rank_device(options.device))) {
-    const auto& config = unet_->config();
-    if (config.in_channels != 2 * config.out_channels + 1) {
-      throw InputError(options.model + ": its UNet takes " + std::to_string(config.in_channels) +
-                       " channels: expected one for inpainting, with " +
-                       std::to_string(2 * config.out_channels + 1));
-    }
-    unet_->set_gradient_checkpointing(options.gradient_checkpointing);
-    text_ = normal({1, kTextTokens, config.cross_attention_dim[0]}, "text", 0).to(device());
-  }
-
-  StepSeconds step(int64_t number) {
-    StepSeconds seconds;
-    auto begin = std::chrono::steady_clock::now();
-    const auto lap = [&begin, this] {
-      if (device().is_cuda()) torch::cuda::synchronize();
-      const auto now = std::chrono::steady_clock::now();
-      return std::chrono::duration<double>(now - std::exchange(begin, now)).count();
-    };
-    const auto batch = make_batch(number).to(device());
-    LossScale scale;
-    scale.noise_weight = static_cast<double>(batch.mask.numel());
-    seconds.data = lap();
-
-    parameters_.zero();
-    const auto z_t = schedule_.add_noise(batch.z0, batch.noise, batch.timesteps);
-    const auto reference = adapter_.project_reference(batch.embeddings);
-    const auto output = unet_->forward(torch::cat({z_t, batch.mask, batch.hole_latents}, 1),
-                                       batch.timesteps,
-                                       text_.expand({z_t.size(0), -1, -1}),
-                                       reference);
-    const auto terms = objective_(batch, batch.samples, 0, z_t, output, scale, number);
-    seconds.forward = lap();
-
-    terms.total.backward();
-    seconds.backward = lap();
-
-    parameters_.tail().add_(terms.total.detach());
-    communicator_->all_reduce_sum(parameters_.reduced());
-    seconds.communication = lap();
-
-    const double norm =
-        optimizer_.step(parameters_.gradients(), OptimizerOptions{}.learning_rate).item<double>();
-    loss_ = parameters_.tail().item<double>();
-    if (!std::isfinite(norm)) throw InputError("bench train: the gradient is not finite");
-    seconds.optimizer = lap();
-    return seconds;
-  }
-
-  double flops() const {
-    models::TrainingStepShape shape;
-    shape.batch = options_.batch;
-    shape.latent_height = shape.latent_width = options_.size / samples_.downscale;
-    shape.text_tokens = kTextTokens;
-    shape.reference_tokens = adapter_.options().ip_adapter.token_count();
-    shape.lora_rank = options_.rank;
-    return models::training_step_flops(unet_->config(), shape);
-  }
-
-  int64_t trainable_parameters() const {
-    return parameters_.size();
-  }
-
-  double loss() const {
-    return loss_;
-  }
-
-  at::Device device() const {
-    return unet_->parameters().front().device();
-  }
-
- private:
-  /// A map that no term reads: the colour loss is off.
-  std::vector<float> latent_to_rgb() const {
-    return std::vector<float>(static_cast<size_t>(unet_->config().out_channels + 1) * 3, 0.0F);
-  }
-
-  static at::Tensor normal(std::vector<int64_t> sizes, const char* name, int64_t step) {
-    auto tensor = torch::empty(sizes);
-    RandomStream(kSeed, Purpose::kNoise, static_cast<uint64_t>(step), stable_id(name))
-        .fill_normal({tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())});
-    return tensor;
-  }
-
-  MicroBatch make_batch(int64_t step) const {
-    const int64_t side = options_.size / samples_.downscale;
-    const std::vector<int64_t> latents{options_.batch, unet_->config().out_channels, side, side};
-    MicroBatch batch;
-    batch.z0 = normal(latents, "z0", step);
-    batch.noise = normal(latents, "noise", step);
-    batch.hole_latents = normal(latents, "hole", step);
-    batch.mask = torch::ones({options_.batch, 1, side, side});
-    batch.core = batch.mask;
-    batch.embeddings =
-        normal({options_.batch, samples_.patches, samples_.patch_width}, "reference", step);
-    batch.quality = torch::ones({options_.batch});
-    batch.asked_lab = torch::zeros({options_.batch, 3});
-    batch.timesteps = torch::empty({options_.batch}, torch::kLong);
-    RandomStream draws(kSeed, Purpose::kTimestep, static_cast<uint64_t>(step), 0);
-    for (int64_t row = 0; row < options_.batch; ++row) {
-      StreamSample sample;
-      sample.index = row;
-      sample.timestep = static_cast<int64_t>(
-          draws.below(static_cast<uint64_t>(schedule_.config().num_train_timesteps)));
-      batch.timesteps.data_ptr<int64_t>()[row] = sample.timestep;
-      batch.samples.push_back(sample);
-    }
-    return batch;
-  }
-
-  TrainBenchOptions options_;
-  SampleShape samples_;
-  models::UNet2DConditionModel unet_;
-  models::NoiseSchedule schedule_;
-  models::Adapter adapter_;
-  FlatParameters parameters_;
-  AdamW optimizer_;
-  Objective objective_;
-  std::unique_ptr<Communicator> communicator_;
-  at::Tensor text_;  // [1, L, D], the same prompt for all
-  double loss_ = 0;
-};
 
 /// "cpu: NAME" or "cuda: NAME".
 std::string device_text(const TrainBenchOptions& options) {
@@ -349,16 +139,12 @@ void TrainBenchOptions::validate() const {
 
 TrainBenchReport bench_training(const TrainBenchOptions& options) {
   options.validate();
-  // Before the networks are made.
-  if (const auto downscale = sample_shape(options).downscale; options.size % downscale != 0) {
-    throw ConfigError("--size: " + std::to_string(options.size) + ", expected a multiple of " +
-                      std::to_string(downscale));
-  }
   TrainBenchReport report;
   report.threads = configure_threads(options.threads, 1);
   report.device = device_text(options);
   spdlog::info("making a network");
-  BenchTraining training(options);
+  const auto communicator = make_single_process_communicator(rank_device(options.device));
+  BenchTraining training(options, *communicator);
   report.trainable_parameters = training.trainable_parameters();
   for (int64_t round = 0; round < options.rounds && !report.stopped; ++round) {
     spdlog::info("training {} steps", options.steps);

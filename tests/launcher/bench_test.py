@@ -138,5 +138,43 @@ class BenchTrain(unittest.TestCase):
         self.assertIn("nowhere", done.stderr)
 
 
+class BenchScaling(unittest.TestCase):
+    SMALL = ["--model", "models/limewash-tiny", "--size", "64", "--batch", "2", "--precision", "fp32", "--rank", "4",
+             "--steps", "4", "--rounds", "2"]
+
+    def bench(self, *arguments, check=True):
+        return limewash("bench", "scaling", *self.SMALL, *arguments, check=check, env=environment())
+
+    def test_measures_ranks_and_predicts_clusters(self):
+        done = self.bench("--json", "--gpu-step-seconds", "0.5", "--gpu-jitter", "0")
+        self.assertEqual(done.stdout.count("\n"), 1)
+        figures = json.loads(done.stdout)
+        self.assertEqual((figures["ranks"], figures["threads"]), (2, 1))
+        self.assertEqual(len(figures["efficiency_idle_rounds"]), 2)
+        for name in ("alone_seconds", "beside_seconds", "together_seconds", "efficiency_idle", "efficiency_busy",
+                     "communication_share", "jitter", "all_reduce_latency_seconds", "all_reduce_bytes_per_second"):
+            self.assertGreater(figures[name], 0, name)
+        self.assertLess(figures["communication_share"], 1)
+        prediction = figures["prediction"]
+        self.assertEqual(prediction["bytes"], 4 * figures["trainable_parameters"])
+        for cluster in prediction["clusters"]:
+            self.assertEqual([one["gpus"] for one in cluster["weak_efficiency"]], [8 * 2**i for i in range(8)])
+            # Without jitter, eight GPUs of one node lose their ring's time and nothing else.
+            if cluster["gpus_per_node"] == 8:
+                ring = 14 / 8 * prediction["bytes"] / cluster["node_bytes_per_second"] + 14 * cluster["node_latency_seconds"]
+                self.assertAlmostEqual(cluster["weak_efficiency"][0]["efficiency"], 0.5 / (0.5 + ring), places=9)
+
+    def test_prints_a_table_that_says_what_is_predicted(self):
+        text = self.bench().stdout
+        self.assertIn("weak efficiency, the other cores idle before", text)
+        self.assertIn("A prediction, for steps of 0.2 s", text)
+
+    def test_refuses_wrong_numbers(self):
+        for wrong in (["--ranks", "1"], ["--threads", "0"], ["--gpu-step-seconds", "0"], ["--size", "65"]):
+            done = self.bench(*wrong, check=False)
+            self.assertNotEqual(done.returncode, 0, wrong)
+            self.assertIn(wrong[0], done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -29,7 +29,8 @@ SETTINGS = (
 )
 STAGES = ("training.stages=[{stage: ip_adapter, steps: 11, learning_rate: 1.0e-3}, "
           "{stage: lora, steps: 9, schedule: constant}, {stage: joint, steps: 10}]",)
-CASES = ((1, ()), (2, STAGES), (2, ()), (1, STAGES))  # ranks, further settings
+BESIDE = ("launch.evaluators=1", "evaluation.every=10", "evaluation.photos=2")
+CASES = ((1, ()), (2, STAGES), (2, BESIDE), (1, STAGES), (2, ()))  # trainers, further settings
 
 
 def alive(pid):
@@ -76,7 +77,8 @@ class KillTest:
         summary = self.work.summary(name)
         assert (summary["status"], summary["steps"]) == ("finished", STEPS), summary
         left = [path.name for path in (folder / "checkpoints").iterdir()]
-        assert len(left) == 2 and not any(".partial" in one for one in left), left
+        # What waited for its evaluation at the end is kept too.
+        assert (len(left) >= 2 if (folder / "queue").exists() else len(left) == 2) and not any(".partial" in one for one in left), left
         return {file: (folder / file).read_bytes() for file in files} | {"spikes": summary["loss_spikes"]}
 
     def straight(self, name, ranks, settings):
@@ -121,10 +123,10 @@ class KillTest:
         pids = trainer_ranks(job.pid)
         if not any((self.work.folder(name) / "checkpoints").glob("step-*/DONE")):
             self.counts["before a first checkpoint"] += 1
-        one = ranks > 1 and len(pids) == ranks and self.random.random() < 0.5
+        one = ranks > 1 and len(pids) >= ranks and self.random.random() < 0.5
         if one:
             os.kill(self.random.choice(pids), signal.SIGKILL)
-            while len(set(trainer_ranks(job.pid)) & set(pids)) == ranks:
+            while len(set(trainer_ranks(job.pid)) & set(pids)) == len(pids):
                 time.sleep(0.001)
         else:
             kill_all(job)

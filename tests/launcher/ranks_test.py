@@ -158,12 +158,12 @@ class Ranks(unittest.TestCase):
     def test_a_hung_rank_is_given_up(self):
         for victim in (1, 2):
             name = f"hung-{victim}"
-            launch = Launch(self.work, name, "launch.trainers=2", "launch.evaluators=1", "launch.watchdog_minutes=0.1", *EVALUATES)
+            launch = Launch(self.work, name, "launch.trainers=2", "launch.evaluators=1", "launch.watchdog_minutes=0.2", *EVALUATES)
             wait_until(lambda: launch.losses() >= 8, 90, "eighth step")
             os.kill(launch.ranks()[victim], signal.SIGSTOP)
             status, messages = launch.end(200)
             self.assertEqual(status, 0, messages)
-            self.assertIn("no rank has done anything for 6 s", messages)
+            self.assertIn("no rank has done anything for 12 s", messages)
             self.check_like_inline(name)
 
     def test_every_way_to_stop_leaves_a_checkpoint_and_exit_85(self):

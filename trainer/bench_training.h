@@ -1,0 +1,39 @@
+#pragma once
+// The training that `limewash bench` measures.
+
+#include <memory>
+
+#include <ATen/core/Tensor.h>
+
+#include "runtime/communicator.h"
+#include "trainer/train_bench.h"
+
+namespace limewash::trainer {
+
+/// The parts of a training, wired as Trainer wires them, on samples that are drawn in memory.
+class BenchTraining {
+ public:
+  /// Makes the networks. `communicator` must outlive it. Throws InputError, ConfigError.
+  BenchTraining(const TrainBenchOptions& options, Communicator& communicator);
+  ~BenchTraining();
+  BenchTraining(const BenchTraining&) = delete;
+  BenchTraining& operator=(const BenchTraining&) = delete;
+
+  /// One training step, whose samples are drawn by `number`. Throws InputError when the gradient is
+  /// not finite.
+  StepSeconds step(int64_t number);
+
+  double flops() const;  ///< of one step
+  int64_t trainable_parameters() const;
+  double loss() const;  ///< of the last step
+  at::Device device() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// What `--device` means here.
+at::Device compute_device(const TrainBenchOptions& options);
+
+}  // namespace limewash::trainer
