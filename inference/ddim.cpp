@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include "runtime/heartbeat.h"
 #include "runtime/stop_signal.h"
 
 namespace limewash::inference {
@@ -55,6 +56,7 @@ at::Tensor run_ddim(const Denoiser& denoiser,
   at::Tensor z = noise;
   for (const int64_t timestep : schedule.inference_timesteps(steps)) {
     if (stop_requested()) return {};
+    heartbeat();
     TORCH_CHECK(
         abar[timestep] > 0 || config.prediction_type == models::PredictionType::kVPrediction,
         "abar is 0 at timestep ",

@@ -39,10 +39,11 @@ struct LaunchFlags : CommonFlags {
 std::vector<std::string> attempt_arguments(const std::string& program,
                                            const LaunchFlags& flags,
                                            const Config& config,
-                                           bool resume) {
+                                           bool resume,
+                                           const std::filesystem::path& logs) {
   std::vector<std::string> arguments;
   const int64_t ranks = config.launch.trainers + config.launch.evaluators;
-  if (ranks > 1) arguments = mpirun_command(ranks, run_folder_of(config) / kLogsName);
+  if (ranks > 1) arguments = mpirun_command(ranks, logs);
   arguments.insert(arguments.end(), {program, "train"});
   if (!flags.config.empty()) arguments.insert(arguments.end(), {"--config", flags.config});
   for (const auto& override_text : flags.overrides)
@@ -65,6 +66,14 @@ std::string status_since(const std::filesystem::path& folder, const SummaryTime&
   const auto now = summary_time(folder);
   if (!now || now == before) return "";
   return trainer::read_checked_summary(folder).value("status", "");
+}
+
+/// RUN/logs/attempt-N, which no attempt has written to.
+std::filesystem::path next_logs(const std::filesystem::path& folder) {
+  for (int64_t number = 1;; ++number) {
+    const auto logs = folder / kLogsName / ("attempt-" + std::to_string(number));
+    if (!std::filesystem::exists(logs)) return logs;
+  }
 }
 
 /// What a run that was asked to stop comes to: whether it can go on from there.
@@ -91,12 +100,13 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
   // Here and not in the first attempt: one that died early would be followed by one that goes on
   // from the old run.
   if (flags.overwrite) overwrite_run(config);
+  refuse_busy_run(config);
   const auto watchdog_seconds = std::llround(std::ceil(60 * config.launch.watchdog_minutes));
   for (int64_t attempt = 0;; ++attempt) {
     const auto before = summary_time(folder);
     const bool resume = flags.resume || flags.overwrite || attempt > 0;
     const int status =
-        run_supervised(attempt_arguments(program, flags, config, resume),
+        run_supervised(attempt_arguments(program, flags, config, resume, next_logs(folder)),
                        mpirun_environment(),
                        {folder / kHeartbeatName, std::chrono::seconds(watchdog_seconds)});
     const auto run_status =

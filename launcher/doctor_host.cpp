@@ -36,7 +36,8 @@ Finding examine_cores(const Config& config) {
                      {"online", cores.online},
                      {"affinity", cores.allowed},
                      {"quota", cores.quota ? json(*cores.quota) : json()}};
-  const int64_t threads = std::max<int64_t>(1, config.run.threads) * config.launch.trainers;
+  const int64_t threads = std::max<int64_t>(1, config.run.threads) *
+                          (config.launch.trainers + config.launch.evaluators);
   if (threads > cores.usable()) {
     finding.health = Health::kNote;
     finding.found += "; the configuration starts " + std::to_string(threads) + " threads or more";

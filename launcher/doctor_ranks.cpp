@@ -34,7 +34,9 @@ std::string environment(const char* name) {
 
 Finding examine_mpi(const DoctorRequest& request) {
   Finding finding{.topic = "mpi"};
-  const Health broken = request.config.launch.trainers > 1 ? Health::kProblem : Health::kNote;
+  const Health broken = request.config.launch.trainers + request.config.launch.evaluators > 1
+                            ? Health::kProblem
+                            : Health::kNote;
   const auto mpirun = find_program("mpirun");
   finding.details = {{"mpirun", mpirun.empty() ? json() : json(mpirun.string())},
                      {"version", json()},

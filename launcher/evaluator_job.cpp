@@ -85,7 +85,8 @@ void load_checkpoint(const std::filesystem::path& folder,
                      models::BaseModel& base,
                      models::Adapter& adapter,
                      at::Device device) {
-  adapter.load(folder);
+  const auto& options = adapter.options();
+  if (options.lora.rank > 0 || options.ip_adapter.kind != "none") adapter.load(folder);
   if (!std::filesystem::exists(folder / "unet")) return;
   models::load_weights(*base.unet,
                        models::find_weights(folder / "unet", "diffusion_pytorch_model"));
@@ -111,7 +112,7 @@ int run_evaluator_job(const Config& config, const RankGroup& ranks) {
   evaluator.hide_progress();
 
   ranks.all.quiet_barrier();
-  if (ranks.own.rank() == 0) set_heartbeat_file(folder / kHeartbeatName);
+  set_heartbeat_file(folder / kHeartbeatName);
   EvaluationQueue queue(folder);
   const EndWatch watch(queue);
   int64_t done = -1;

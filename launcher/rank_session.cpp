@@ -62,12 +62,24 @@ void print_rank_table(Communicator& all, Role role, const std::string& device) {
   std::fputs(text_table(table, table.front().size()).c_str(), stderr);
 }
 
+/// Throws ConfigError on every rank where they would compute on different things: they would not
+/// meet in the same collectives. Collective.
+void agree_on_device(Communicator& all, RankDevice device) {
+  const bool any_gpu = all.agree_any(device == RankDevice::kGpu);
+  const bool any_cpu = all.agree_any(device == RankDevice::kCpu);
+  if (any_gpu && any_cpu) {
+    throw ConfigError(
+        "run.device: some ranks see a GPU and others don't; expected cpu or cuda, for all of them");
+  }
+}
+
 void run_role(MpiSession& session,
               int64_t evaluators,
               const std::function<int(const RankGroup&)>& work,
               RankDevice device) {
   auto all = session.world();
   configure_logging("info", all->rank(), all->size());
+  agree_on_device(*all, device);
   const int64_t trainers = all->size() - evaluators;
   if (trainers < 1) {
     throw ConfigError("launch.evaluators = " + std::to_string(evaluators) + " of " +
@@ -99,7 +111,9 @@ int run_on_ranks(int64_t threads,
   keep_freed_memory();
   if (!started_under_mpi()) return run_alone(threads, device, work);
   return run_under_mpi(threads, [&](MpiSession& session) {
-    auto communicator = session.world(device);
+    auto communicator = session.world();
+    agree_on_device(*communicator, device);
+    if (device == RankDevice::kGpu) communicator = session.on_gpus(std::move(communicator));
     configure_logging("info", communicator->rank(), communicator->size());
     work(*communicator);
     communicator->shut_down();

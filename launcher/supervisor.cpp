@@ -152,6 +152,8 @@ int run_supervised(const std::vector<std::string>& arguments,
     }
     std::this_thread::sleep_for(kPauseBetweenLooks);
   }
+  // Whatever it says: SIGTERM is a stop request to a rank that wakes up.
+  if (given_up) return 128 + SIGTERM;
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

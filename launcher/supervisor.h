@@ -18,7 +18,8 @@ struct Watchdog {
 /// process is passed on once as SIGUSR1, which mpirun forwards to every rank, when the heartbeat
 /// says that they can take it. The child dies with this process. One that its watchdog gives up
 /// gets SIGTERM, which lets mpirun end its ranks, and half a minute later SIGKILL, with all that
-/// descends from it. Returns the child's exit status, or 128 + the signal that ended it.
+/// descends from it. Returns the child's exit status,
+/// 128 + the signal that ended it, or 128 + SIGTERM for one that was given up.
 int run_supervised(const std::vector<std::string>& arguments,
                    const std::vector<std::string>& environment,
                    const Watchdog& watchdog);

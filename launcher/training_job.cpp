@@ -78,6 +78,7 @@ data::Encoders make_encoders(models::BaseModel& base,
   encoders.encode_images = [&base, device](
                                std::span<const data::Image> images, float* mean, float* deviation) {
     torch::NoGradGuard inner;
+    heartbeat();
     const auto [means, deviations] =
         models::encode_pixels(base, to_tensor(images).mul(2).sub(1).to(device));
     copy_out(means, mean);
@@ -86,6 +87,7 @@ data::Encoders make_encoders(models::BaseModel& base,
   encoders.encode_references = [&base, features, device](std::span<const data::Image> swatches,
                                                          float* embeddings) {
     torch::NoGradGuard inner;
+    heartbeat();
     copy_out(models::encode_reference(base, to_tensor(swatches).to(device), features), embeddings);
   };
   return encoders;
@@ -155,6 +157,11 @@ std::filesystem::path run_folder_of(const Config& config) {
   return std::filesystem::path(config.run.output) / config.run.name;
 }
 
+void refuse_busy_run(const Config& config) {
+  const auto folder = run_folder_of(config);
+  if (std::filesystem::exists(folder)) const FolderLock lock(folder);
+}
+
 void overwrite_run(const Config& config) {
   const auto folder = run_folder_of(config);
   if (!std::filesystem::exists(folder)) return;
@@ -186,11 +193,9 @@ int run_training_job(const Config& config, Begin begin, const RankGroup& ranks) 
     write_file_atomically(folder / "config.yaml", config::to_yaml(config));
   }
   communicator.barrier();
-  if (writer) {
-    // All ranks can be asked to stop from here on.
-    set_heartbeat_file(folder / kHeartbeatName);
-    heartbeat();
-  }
+  // All ranks can be asked to stop from here on.
+  set_heartbeat_file(folder / kHeartbeatName);
+  heartbeat();
 
   const data::Dataset train(config.data.train, "train");
   std::unique_ptr<tracking::RunRecorder> recorder;
@@ -299,7 +304,10 @@ int run_training_job(const Config& config, Begin begin, const RankGroup& ranks) 
        networks.lpips,
        ranks.evaluators});
   const int64_t step = begin == Begin::kResume ? trainer.resume() : 0;
-  if (ranks.evaluators > 0) {
+  if (ranks.evaluators == 0) {
+    // What waited for evaluators of an earlier attempt.
+    if (writer) std::filesystem::remove_all(folder / trainer::EvaluationQueue::kFolder);
+  } else {
     if (writer) trainer::EvaluationQueue(folder).open(step);
     ranks.all.quiet_barrier();
   }

@@ -27,6 +27,9 @@ inline constexpr const char* kLogsName = "logs";
 /// The folder of this configuration's run.
 std::filesystem::path run_folder_of(const Config& config);
 
+/// Throws InputError when a process is at the run.
+void refuse_busy_run(const Config& config);
+
 /// Delete what an earlier run left in its folder. Throws InputError when a process is at it.
 void overwrite_run(const Config& config);
 

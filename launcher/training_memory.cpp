@@ -161,7 +161,7 @@ TrainingMemory estimate_memory(const TrainingSizes& sizes, const Config& config)
   const int64_t moved = changes_unet(config) ? sizes.unet_parameters : 0;
 
   TrainingMemory memory;
-  memory.ranks = config.launch.trainers;
+  memory.ranks = config.launch.trainers + config.launch.evaluators;
   memory.rank =
       models::estimate_training_memory(sizes.unet_config, sizes.parameters - moved, trained, shape);
   const auto bytes = static_cast<int64_t>(c10::elementSize(shape.type));

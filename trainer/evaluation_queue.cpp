@@ -9,6 +9,7 @@
 
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "trainer/checkpoint.h"
 
 namespace limewash::trainer {
 
@@ -43,16 +44,20 @@ nlohmann::json parse(const fs::path& path) {
 
 }  // namespace
 
-EvaluationQueue::EvaluationQueue(const fs::path& run_folder) : folder_(run_folder / "queue") {}
+EvaluationQueue::EvaluationQueue(const fs::path& run_folder)
+    : folder_(run_folder / kFolder), checkpoints_(run_folder / "checkpoints") {}
 
 void EvaluationQueue::open(int64_t step) {
   fs::create_directories(folder_);
   fs::remove(folder_ / "ended");
   fs::remove(folder_ / "stop");
+  const auto complete = complete_checkpoints(checkpoints_);
   for (const int64_t waiting : steps()) {
-    if (waiting <= step) continue;
-    fs::remove(entry_path(waiting));
+    const bool there = waiting == 0 || is_measured(waiting) ||
+                       std::find(complete.begin(), complete.end(), waiting) != complete.end();
+    if (waiting <= step && there) continue;
     fs::remove(measured_path(waiting));
+    fs::remove(entry_path(waiting));
   }
 }
 
@@ -83,8 +88,8 @@ nlohmann::json EvaluationQueue::controls(int64_t step) const {
 void EvaluationQueue::settle(int64_t step) {
   for (const int64_t older : steps()) {
     if (older > step) break;
-    fs::remove(entry_path(older));
     fs::remove(measured_path(older));
+    fs::remove(entry_path(older));
   }
 }
 
@@ -105,6 +110,9 @@ std::optional<EvaluationQueue::Entry> EvaluationQueue::next(int64_t done) const 
   }
   if (waiting.empty()) return std::nullopt;
   const int64_t step = waiting.front() == 0 ? 0 : waiting.back();
+  std::error_code gone;
+  // The trainer may settle it at this moment.
+  if (!fs::exists(entry_path(step), gone)) return std::nullopt;
   return Entry{step, parse(entry_path(step)).value("last", false)};
 }
 

@@ -21,12 +21,14 @@ class EvaluationQueue {
     bool last = false;  ///< of the run: the controls are measured too
   };
 
+  static constexpr const char* kFolder = "queue";  ///< in the run folder
+
   explicit EvaluationQueue(const std::filesystem::path& run_folder);
 
   // Of the trainer.
 
-  /// Begin an attempt that goes on after `step`: forgets how an earlier one ended, and the steps
-  /// beyond, which come again.
+  /// Begin an attempt that goes on after `step`: forgets how an earlier one ended, the steps
+  /// beyond, which come again, and those whose checkpoint is gone.
   void open(int64_t step);
   /// The checkpoint of that step must be complete.
   void add(const Entry& entry);
@@ -56,7 +58,7 @@ class EvaluationQueue {
   std::filesystem::path entry_path(int64_t step) const;
   std::filesystem::path measured_path(int64_t step) const;
 
-  std::filesystem::path folder_;
+  std::filesystem::path folder_, checkpoints_;
 };
 
 }  // namespace limewash::trainer

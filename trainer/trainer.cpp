@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "runtime/error.h"
+#include "runtime/heartbeat.h"
 #include "runtime/stop_signal.h"
 
 namespace limewash::trainer {
@@ -116,12 +117,14 @@ TrainStatus Trainer::train() {
     handed_over_.insert(waiting.begin(), waiting.end());
   }
   source_.seek(step_);
+  hand_over_if_due();
   stop_agreed_ = !validate_if_due() || !evaluate_if_due();
   progress_ =
       std::make_unique<Progress>("training", options_.training.steps, "steps", is_writer(), step_);
   while (step_ < last_step() && !stop_agreed_) {
     begin_stage_if_due();
     train_step();
+    hand_over_if_due();
     save_if_due();
     if (!validate_if_due() || !evaluate_if_due()) stop_agreed_ = true;
   }
@@ -218,6 +221,7 @@ void Trainer::train_step() {
 }
 
 void Trainer::forward_backward(const LossScale& scale) {
+  heartbeat();
   const auto batch = source_.next().to(text_.device());
   parts_.adapter.begin_dropout(parts_.seed, dropout_keys(batch.samples));
   const auto z_t = parts_.base.schedule.add_noise(batch.z0, batch.noise, batch.timesteps);

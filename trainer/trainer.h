@@ -111,8 +111,9 @@ class Trainer {
   /// False when a stop request cut the evaluation short.
   bool evaluate_if_due();
   bool evaluate();
-  /// Leave the evaluation of this step to the ranks that evaluate.
-  void hand_over_evaluation();
+  bool evaluation_is_due() const;
+  /// Leave the evaluation of this step to the ranks that evaluate, with its checkpoint.
+  void hand_over_if_due();
   /// What those ranks have measured so far, and whether they were asked to stop.
   void take_evaluations();
   /// Wait until they have measured all. False when a stop request came first.

@@ -116,7 +116,8 @@ TrainingState Trainer::state_now() {
 
 void Trainer::save_if_due() {
   const auto every = options_.checkpoint.every;
-  if (every > 0 && step_ % every == 0) save();
+  // A second save of this step would wait for the first.
+  if (every > 0 && step_ % every == 0 && saved_step_ != step_) save();
 }
 
 void Trainer::save(const std::function<void()>& afterwards) {

@@ -24,16 +24,13 @@ constexpr std::chrono::milliseconds kPauseBetweenLooks{50};
 
 }  // namespace
 
+bool Trainer::evaluation_is_due() const {
+  const auto every = options_.evaluate_every;
+  return every > 0 && (step_ % every == 0 || step_ == options_.training.steps);
+}
+
 bool Trainer::evaluate_if_due() {
-  take_evaluations();
-  const bool evaluates = parts_.evaluator != nullptr || parts_.evaluators > 0;
-  if (!evaluates || options_.evaluate_every <= 0) return true;
-  const bool due = step_ % options_.evaluate_every == 0 || step_ == options_.training.steps;
-  if (!due) return true;
-  if (parts_.evaluators > 0) {
-    hand_over_evaluation();
-    return true;
-  }
+  if (parts_.evaluator == nullptr || !evaluation_is_due()) return true;
   // A resumed run may have this evaluation already; rank 0 knows.
   std::string there =
       is_writer() &&
@@ -81,8 +78,10 @@ bool Trainer::evaluate() {
   return true;
 }
 
-void Trainer::hand_over_evaluation() {
-  if (!is_writer() || handed_over_.contains(step_)) return;
+void Trainer::hand_over_if_due() {
+  if (!queue_) return;
+  take_evaluations();
+  if (!evaluation_is_due() || handed_over_.contains(step_)) return;
   // A resumed run may have this evaluation already.
   if (std::filesystem::exists(evaluation_folder(parts_.run_folder, step_) / "metrics.json")) return;
   handed_over_.insert(step_);
@@ -99,6 +98,9 @@ void Trainer::take_evaluations() {
   const auto waiting = handed_over_;
   for (const int64_t step : waiting) {
     if (!handed_over_.contains(step) || !queue_->is_measured(step)) continue;
+    // A network disk may show it later than the mark that was written after it.
+    if (!std::filesystem::exists(evaluation_folder(parts_.run_folder, step) / "metrics.json"))
+      continue;
     report_evaluation(step);
     // The journal has to hold the figures before the queue forgets them, and the summary the
     // controls.
@@ -114,12 +116,15 @@ void Trainer::take_evaluations() {
 
 bool Trainer::await_evaluations() {
   if (parts_.evaluators == 0) return true;
-  if (is_writer()) {
+  if (queue_) {
     while (!handed_over_.empty() && !stop_requested()) {
       std::this_thread::sleep_for(kPauseBetweenLooks);
       take_evaluations();
     }
   }
+  // Nothing waits for its measurement any more: what only that has kept can go.
+  save();
+  checkpoints_.wait();
   // Ranks that only wait leave their cores to those that evaluate.
   parts_.communicator.quiet_barrier();
   return !parts_.communicator.agree_any(stop_requested());

@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "runtime/error.h"
+#include "runtime/heartbeat.h"
 #include "runtime/random.h"
 #include "runtime/stop_signal.h"
 
@@ -156,6 +157,7 @@ std::optional<ValidationLosses> ValidationLoss::measure(models::Adapter& adapter
   int64_t place = 0;
   for (size_t i = 0; i < batches_.size(); ++i) {
     if (i % ranks == 0 && communicator_.agree_any(stop_requested())) return std::nullopt;
+    heartbeat();
     const auto count = static_cast<int64_t>(batches_[i].size());
     if (i % ranks == rank) errors.narrow(0, place, count).copy_(errors_of(adapter, batches_[i]));
     place += count;

@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "trainer/checkpoint.h"
+
 namespace limewash::trainer {
 namespace {
 
@@ -22,6 +24,12 @@ class EvaluationQueueTest : public testing::Test {
   }
   void TearDown() override {
     std::filesystem::remove_all(folder_);
+  }
+  /// What complete_checkpoints takes for one.
+  void write_checkpoint(int64_t step) {
+    const auto folder = checkpoint_path(folder_ / "checkpoints", step);
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "DONE") << step;
   }
   void add(std::initializer_list<int64_t> steps) {
     for (const int64_t step : steps) trainer_.add({step, false});
@@ -81,11 +89,20 @@ TEST_F(EvaluationQueueTest, AnAttemptForgetsHowAnEarlierOneEndedAndWhatComesAgai
   trainer_.end();
   EXPECT_TRUE(evaluators_.has_ended());
   EXPECT_TRUE(trainer_.is_asked_to_stop());
+  for (const int64_t step : {10, 20, 30}) write_checkpoint(step);
   trainer_.open(20);
   EXPECT_FALSE(evaluators_.has_ended());
   EXPECT_FALSE(trainer_.is_asked_to_stop());
   EXPECT_EQ(trainer_.steps(), (Steps{10, 20}));
   EXPECT_FALSE(trainer_.is_measured(30));
+}
+
+TEST_F(EvaluationQueueTest, AStepWhoseCheckpointIsGoneIsForgottenUnlessItIsMeasured) {
+  add({0, 10, 20, 30});
+  evaluators_.mark_measured(10, nullptr);
+  write_checkpoint(30);
+  trainer_.open(30);
+  EXPECT_EQ(trainer_.steps(), (Steps{0, 10, 30}));
 }
 
 TEST_F(EvaluationQueueTest, OtherFilesAreNoSteps) {
