@@ -16,9 +16,10 @@ std::vector<std::string> mpirun_command(int64_t ranks, const std::filesystem::pa
                                    "--mca",
                                    "odls_base_sigkill_timeout",
                                    "20"};
-  // mpirun takes what is behind a colon for options.
+  if (logs.empty()) return command;
   const auto folder = std::filesystem::absolute(logs).string();
-  if (!logs.empty() && folder.find(':') == std::string::npos) {
+  // mpirun takes what is behind a colon for options.
+  if (folder.find(':') == std::string::npos) {
     command.emplace_back("--output-filename");
     command.push_back(folder + ":nojobid");
   }
