@@ -143,13 +143,12 @@ double run_peer(const DataBenchOptions& options,
                   out.string(),
                   "--workers",
                   std::to_string(workers)});
-  auto done = run_captured(command, {}, kLongest);
+  const auto done = run_captured(command, {}, kLongest);
   const std::string& name = options.peer.back();
   if (done.status != 0)
     throw InputError(name + ": ended with status " + std::to_string(done.status) + ": " +
                      done.last_line());
-  while (!done.output.empty() && done.output.back() == '\n') done.output.pop_back();
-  const auto line = done.output.substr(done.output.rfind('\n') + 1);
+  const auto line = done.last_output_line();
   const auto result = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!result.is_object() || !result.contains("images_per_second") ||
       !result["images_per_second"].is_number())

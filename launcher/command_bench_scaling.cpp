@@ -1,6 +1,5 @@
 // bench scaling.
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -14,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "eval/metrics.h"
 #include "launcher/bench_commands.h"
 #include "launcher/mpi_command.h"
 #include "launcher/rank_session.h"
@@ -34,6 +34,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kWarmUpSteps = 2;
+constexpr const char* kStepsHelp = "Timed steps of a run, after two that warm up";
 constexpr double kLongestRun = 24 * 3600;
 
 struct ScalingFlags {
@@ -45,10 +46,8 @@ struct ScalingFlags {
   bool json = false;
 };
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+double median(const std::vector<double>& values) {
+  return eval::quantile(values, 0.5).value();
 }
 
 /// What the ranks of one run print: each rank's steps.
@@ -160,13 +159,12 @@ ScalingRun start_ranks(const std::string& program,
       {"--device", bench.device}};
   for (const auto& [name, value] : arguments) command.insert(command.end(), {name, value});
   if (apart) command.emplace_back("--apart");
-  auto done = run_captured(command, mpirun_environment(), kLongestRun);
+  const auto done = run_captured(command, mpirun_environment(), kLongestRun);
   if (done.status != 0) {
     throw InputError("bench scaling: " + std::to_string(ranks) + " rank(s) ended with status " +
                      std::to_string(done.status) + ": " + done.last_line());
   }
-  while (!done.output.empty() && done.output.back() == '\n') done.output.pop_back();
-  return ScalingRun::parse(done.output.substr(done.output.rfind('\n') + 1));
+  return ScalingRun::parse(done.last_output_line());
 }
 
 struct ScalingReport {
@@ -320,23 +318,6 @@ void print_text(const ScalingFlags& flags, const ScalingReport& report) {
       step.bytes / 1e6);
 }
 
-void add_training_options(CLI::App& command, trainer::TrainBenchOptions& options) {
-  const auto number = [&](const char* name, auto& value, const char* help) {
-    command.add_option(name, value, help)->capture_default_str()->take_last();
-  };
-  command.add_option("--model",
-                     options.model,
-                     "Folder of a base model; else random weights at the size of Stable Diffusion "
-                     "1.5 inpainting");
-  number("--size", options.size, "Pixels of a side");
-  number("--batch", options.batch, "Samples of a rank's step");
-  number("--precision", options.precision, "fp32 or bf16");
-  number("--rank", options.rank, "Of the LoRA");
-  number("--steps", options.steps, "Timed steps of a run, after two that warm up");
-  number("--threads", options.threads, "Of a rank");
-  number("--device", options.device, "auto, cpu or cuda");
-}
-
 void check(const ScalingFlags& flags) {
   flags.bench.validate();
   const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
@@ -367,7 +348,7 @@ void add_bench_scaling(CLI::App& bench, Action& action, const std::string& progr
   flags->bench.device = "cpu";
   auto* command = bench.add_subcommand(
       "scaling", "How much of a rank's speed several ranks keep, and a prediction for clusters");
-  add_training_options(*command, flags->bench);
+  add_training_options(*command, flags->bench, kStepsHelp);
   command->add_option("--ranks", flags->ranks, "To compare with one")->capture_default_str();
   command->add_option("--rounds", flags->bench.rounds, "Of alone, beside, together; medians count")
       ->capture_default_str();
@@ -394,7 +375,7 @@ void add_bench_scaling(CLI::App& bench, Action& action, const std::string& progr
   // What the ranks of the command above run.
   auto rank_flags = std::make_shared<ScalingFlags>();
   auto* rank = bench.add_subcommand("scaling-rank", "One rank of bench scaling")->group("");
-  add_training_options(*rank, rank_flags->bench);
+  add_training_options(*rank, rank_flags->bench, kStepsHelp);
   rank->add_flag("--apart", rank_flags->apart, "Without sums over ranks");
   rank->callback([rank_flags, &action] {
     action = [rank_flags] {

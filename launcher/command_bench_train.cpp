@@ -100,26 +100,34 @@ int run(BenchTrainFlags flags) {
 
 }  // namespace
 
-void add_bench_train(CLI::App& bench, Action& action) {
-  auto* command = bench.add_subcommand("train", "How fast a LoRA and an IP-Adapter Plus train");
-  auto flags = std::make_shared<BenchTrainFlags>();
-  auto& options = flags->bench;
+void add_training_options(CLI::App& command,
+                          trainer::TrainBenchOptions& options,
+                          const char* steps_help) {
   const auto number = [&](const char* name, auto& value, const char* help) {
-    command->add_option(name, value, help)->capture_default_str()->take_last();
+    command.add_option(name, value, help)->capture_default_str()->take_last();
   };
-  command->add_flag("--json", flags->json, "Print one line of JSON");
-  command->add_option("--model",
-                      options.model,
-                      "Folder of a base model; else random weights at the size of Stable "
-                      "Diffusion 1.5 inpainting");
+  command.add_option("--model",
+                     options.model,
+                     "Folder of a base model; else random weights at the size of Stable Diffusion "
+                     "1.5 inpainting");
   number("--size", options.size, "Pixels of a side");
   number("--batch", options.batch, "Samples a step");
   number("--precision", options.precision, "fp32 or bf16");
   number("--rank", options.rank, "Of the LoRA");
-  number("--steps", options.steps, "Steps a round; the first two warm up");
-  number("--rounds", options.rounds, "Rounds, of which the best counts");
+  number("--steps", options.steps, steps_help);
   number("--threads", options.threads, "0: one for each core");
   number("--device", options.device, "auto, cpu or cuda");
+}
+
+void add_bench_train(CLI::App& bench, Action& action) {
+  auto* command = bench.add_subcommand("train", "How fast a LoRA and an IP-Adapter Plus train");
+  auto flags = std::make_shared<BenchTrainFlags>();
+  auto& options = flags->bench;
+  command->add_flag("--json", flags->json, "Print one line of JSON");
+  add_training_options(*command, options, "Steps a round; the first two warm up");
+  command->add_option("--rounds", options.rounds, "Rounds, of which the best counts")
+      ->capture_default_str()
+      ->take_last();
   command->add_flag("--gradient-checkpointing",
                     options.gradient_checkpointing,
                     "Compute activations again instead of keeping them");

@@ -10,7 +10,6 @@
 #include <torch/torch.h>
 
 #include "data/dataset.h"
-#include "launcher/compute_device.h"
 #include "models/adapter_files.h"
 #include "models/model_folder.h"
 #include "models/precision.h"
@@ -280,7 +279,7 @@ eval::Comparison run_evaluation_job(Config config,
   config.base.lora.clear();
   config.base.ip_adapter.clear();
   auto base = models::load_base_model(config.base, models::compute_type(config.run.precision));
-  models::move_to(base, compute_device(config));
+  models::move_to(base, models::compute_device(config.run.device));
   std::vector<models::AdapterFiles> files;
   for (const auto& subject : subjects) {
     files.push_back(

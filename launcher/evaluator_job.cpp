@@ -11,7 +11,6 @@
 
 #include "data/dataset.h"
 #include "eval/evaluator.h"
-#include "launcher/compute_device.h"
 #include "launcher/training_job.h"
 #include "models/adapter.h"
 #include "models/precision.h"
@@ -101,7 +100,7 @@ int run_evaluator_job(const Config& config, const RankGroup& ranks) {
   const data::Dataset validation(config.data.validation,
                                  data::validation_split(config.data.validation));
   auto base = models::load_base_model(config.base, models::compute_type(config.run.precision));
-  const at::Device device = compute_device(config);
+  const at::Device device = models::compute_device(config.run.device);
   models::move_to(base, device);
   const auto features = config.adapter.ip_adapter.reference_features();
   models::Adapter adapter(base.unet,

@@ -6,7 +6,6 @@
 #include <torch/torch.h>
 
 #include "data/latent_cache.h"
-#include "launcher/compute_device.h"
 #include "models/adapter_files.h"
 #include "models/fingerprint.h"
 #include "models/model_folder.h"
@@ -207,7 +206,7 @@ int run_training_job(const Config& config, Begin begin, const RankGroup& ranks) 
 
   auto base = models::load_base_model(config.base, models::compute_type(config.run.precision));
   const auto features = config.adapter.ip_adapter.reference_features();
-  const at::Device device = compute_device(config);
+  const at::Device device = models::compute_device(config.run.device);
   models::move_to(base, device);
   const auto encoders = make_encoders(base, features, device);
   const auto seed = static_cast<uint64_t>(config.run.seed);

@@ -92,6 +92,10 @@ std::string CapturedProcess::last_line() const {
   return line.empty() ? last_line_of(output) : line;
 }
 
+std::string CapturedProcess::last_output_line() const {
+  return last_line_of(output);
+}
+
 CapturedProcess run_captured(const std::vector<std::string>& arguments,
                              const std::vector<std::string>& environment,
                              double seconds) {

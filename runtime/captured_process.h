@@ -15,6 +15,8 @@ struct CapturedProcess {
 
   /// The last line of `errors` (or of `output`) that is not blank.
   std::string last_line() const;
+  /// The last line of `output` that is not blank: where a program prints its result.
+  std::string last_output_line() const;
 };
 
 /// Run `arguments` (the first is looked up in PATH) with `environment` ("NAME=value") added to this

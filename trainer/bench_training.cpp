@@ -15,17 +15,11 @@
 #include "models/training_flops.h"
 #include "runtime/error.h"
 #include "runtime/random.h"
-#include "runtime/rank_gpu.h"
 #include "trainer/flat_parameters.h"
 #include "trainer/objective.h"
 #include "trainer/trainer.h"
 
 namespace limewash::trainer {
-
-at::Device compute_device(const TrainBenchOptions& options) {
-  return rank_device(options.device) == RankDevice::kGpu ? at::Device(at::kCUDA)
-                                                         : at::Device(at::kCPU);
-}
 
 namespace {
 
@@ -83,7 +77,7 @@ models::UNet2DConditionModel make_unet(const TrainBenchOptions& options) {
   } else {
     unet = models::load_unet(models::resolve_model_folder(options.model) / "unet", type);
   }
-  unet->to(compute_device(options));
+  unet->to(models::compute_device(options.device));
   return unet;
 }
 

@@ -33,7 +33,4 @@ class BenchTraining {
   std::unique_ptr<Impl> impl_;
 };
 
-/// What `--device` means here.
-at::Device compute_device(const TrainBenchOptions& options);
-
 }  // namespace limewash::trainer

@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
+#include "eval/metrics.h"
 #include "models/precision.h"
 #include "runtime/captured_process.h"
 #include "runtime/communicator.h"
@@ -25,7 +26,7 @@ namespace {
 
 /// "cpu: NAME" or "cuda: NAME".
 std::string device_text(const TrainBenchOptions& options) {
-  const bool gpu = compute_device(options).is_cuda();
+  const bool gpu = models::compute_device(options.device).is_cuda();
   const auto gpus = gpu ? read_device_info().gpus : std::vector<GpuInfo>{};
   const std::string name = gpu ? (gpus.empty() ? "" : gpus.front().name) : read_cpu_info().model;
   return std::string(gpu ? "cuda" : "cpu") + (name.empty() ? "" : ": " + name);
@@ -36,10 +37,8 @@ double peak_vram_gib() {
   return static_cast<double>(stats.allocated_bytes[0].peak) / (1 << 30);
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+double median(const std::vector<double>& values) {
+  return eval::quantile(values, 0.5).value();
 }
 
 StepSeconds median(const std::vector<StepSeconds>& steps) {
@@ -91,14 +90,13 @@ void run_peer(const TrainBenchOptions& options, TrainBenchReport& report) {
     command.push_back(value);
   }
   if (report.peak_vram_gib) command.insert(command.end(), {"--device", "cuda"});
-  auto done = run_captured(command, {}, kLongest);
+  const auto done = run_captured(command, {}, kLongest);
   const std::string& name = options.peer.back();
   if (done.status != 0) {
     throw InputError(name + ": ended with status " + std::to_string(done.status) + ": " +
                      done.last_line());
   }
-  while (!done.output.empty() && done.output.back() == '\n') done.output.pop_back();
-  const auto line = done.output.substr(done.output.rfind('\n') + 1);
+  const auto line = done.last_output_line();
   const auto result = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   for (const char* key : {"samples_per_second", "peak_rss_gib"}) {
     if (!result.is_object() || !result.contains(key) || !result[key].is_number())

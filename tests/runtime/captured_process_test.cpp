@@ -16,6 +16,7 @@ TEST(CapturedProcess, KeepsBothStreamsApartAndTheStatus) {
   EXPECT_EQ(done.output, "answer\n");
   EXPECT_EQ(done.errors, "complaint\n");
   EXPECT_EQ(done.last_line(), "complaint");
+  EXPECT_EQ(done.last_output_line(), "answer");
   EXPECT_EQ(done.status, 3);
   EXPECT_FALSE(done.timed_out);
 }
