@@ -10,6 +10,7 @@ configuration cannot express is left out and named. Exit status: 0 all there, 1 
 stopped by a signal and ready to go on. Relative paths count from the repository's root."""
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -51,6 +52,8 @@ def parse(arguments):
     add("--document", type=pathlib.Path, help="what to write; the default is docs/ablation.md for the default base and photos, "
         "WORK/ablation.md otherwise. Its figures stand beside it, as .json")
     add("--limewash", default=str(ROOT / "build/release/launcher/limewash"), help="the program")
+    add("--known", type=pathlib.Path, metavar="JSON", help="figures of an earlier document, perhaps of another machine: what it has by "
+        "the same definition, photos and steps is taken from there and not run again")
     add("--table", action="store_true", help="run nothing: write the tables of what there is")
     add("--check", action="store_true", help="run nothing: does the document say what its .json says?")
     options = parser.parse_args(arguments)
@@ -78,6 +81,7 @@ class Ablation:
         self.base = ablation_arms.read_yaml(ROOT / options.config)
         self.rooms = None if options.dataset else Rooms(
             options.work / "data", self.program, options.rooms, options.validation_rooms, options.size)
+        self.known, self.known_masks = known_figures(options.known)
 
     def program(self, *arguments):
         """What it says goes to a file: `prepare` has a line for every wrong mask."""
@@ -100,12 +104,16 @@ class Ablation:
                 "batch": int(ablation_arms.get_key(base, "training.global_batch", 16)), "seeds": options.seeds,
                 "jobs": options.jobs, "trainers": options.trainers, "threads": options.threads}
 
+    def fixed(self):
+        """What all runs in one folder have in common."""
+        options = self.options
+        return {"config": options.config, "base_model": options.base_model, "dataset": options.dataset,
+                "validation": options.validation, "steps": options.steps, "set": options.set, "rooms": options.rooms,
+                "validation_rooms": options.validation_rooms, "size": options.size}
+
     def guard_work(self):
         """Runs of other settings are not overwritten unasked: that would take hours to undo."""
-        options = self.options
-        fixed = {"config": options.config, "base_model": options.base_model, "dataset": options.dataset,
-                 "validation": options.validation, "steps": options.steps, "set": options.set, "rooms": options.rooms,
-                 "validation_rooms": options.validation_rooms, "size": options.size}
+        options, fixed = self.options, self.fixed()
         options.work.mkdir(parents=True, exist_ok=True)
         path = options.work / "settings.json"
         before = read_json(path)
@@ -147,6 +155,18 @@ class Ablation:
         made = [self.job(arm, seed) for seed in self.options.seeds for arm in arms]
         return {job.name: job for job in made}
 
+    def definition(self, job, jobs):
+        """A digest of all that decides a run's figures: its configuration wherever its folders are, the photos, and the
+        runs that it builds on."""
+        text = job.config.replace(str(self.options.work), "WORK").replace(str(ROOT), "ROOT")
+        needed = [self.definition(jobs[name], jobs) for name in job.needs]
+        return hashlib.sha256(json.dumps([text, self.fixed(), job.arm.data, job.arm.evaluate, needed]).encode()).hexdigest()[:16]
+
+    def known_entry(self, job, jobs):
+        """The figures that --known has of this very run; None where it has none."""
+        entry = self.known.get(job.name)
+        return entry if entry and entry.get("definition") == self.definition(job, jobs) else None
+
     def runner(self):
         return Runner(self.options.limewash, self.options.work, self.options.jobs)
 
@@ -156,7 +176,23 @@ class Ablation:
         if self.rooms:
             for kind in ["validation", *dict.fromkeys(arm.data for arm in arms)]:
                 self.rooms.dataset(kind)
-        return self.runner().run(self.jobs(arms))
+        return self.runner().run(self.unknown(self.jobs(arms)))
+
+    def unknown(self, jobs):
+        """Those that --known has no figures of, and what they build on."""
+        wanted = set()
+
+        def add(job):
+            wanted.add(job.name)
+            for name in job.needs:
+                add(jobs[name])
+
+        for job in jobs.values():
+            if not self.known_entry(job, jobs):
+                add(job)
+        if len(wanted) < len(jobs):
+            print(f"{len(jobs) - len(wanted)} of {len(jobs)} runs are known from {self.options.known}", flush=True)
+        return {name: job for name, job in jobs.items() if name in wanted}
 
     def unusable(self, arm):
         """Why this arm cannot be run on these photos; "" when it can."""
@@ -173,14 +209,17 @@ class Ablation:
                 job = jobs[f"{name}-seed{seed}"]
                 state = runner.state.get(job.name, {"status": "waiting", "note": "not run yet", "seconds": 0, "program": ""})
                 if runner.finished(job, jobs):
-                    seeds[str(seed)] = {**ablation_table.collect(job, state["seconds"]), "program": state["program"]}
+                    seeds[str(seed)] = {**ablation_table.collect(job, state["seconds"]), "program": state["program"],
+                                        "definition": self.definition(job, jobs)}
+                elif known := self.known_entry(job, jobs):
+                    seeds[str(seed)] = known
                 elif state["status"] == "finished":
                     remarks.append("finished with another definition; not run again yet")
                 else:
                     remarks.append(state["note"] or state["status"])
             note = self.unusable(arm) or "; ".join(dict.fromkeys(remarks))
             arms[name] = {"title": arm.title, "seeds": seeds, "note": note}
-        return {"settings": self.settings(), "masks": self.rooms.describe_masks() if self.rooms else None, "arms": arms,
+        return {"settings": self.settings(), "masks": self.rooms.describe_masks() or self.known_masks if self.rooms else None, "arms": arms,
                 "groups": [vars(group) for group in self.plan.groups]}
 
     def write(self, results):
@@ -191,6 +230,16 @@ class Ablation:
         document.write_text(ablation_table.fill(text, results))
         for problem in ablation_table.wrong_claims(text, results):
             print(f"{document.name} claims what its figures do not show: {problem}", file=sys.stderr)
+
+
+def known_figures(path):
+    """Run name -> what a document's .json has of it, and its wrong masks."""
+    if not path:
+        return {}, None
+    if (document := read_json(path)) is None:
+        sys.exit(f"--known {path}: there is no such file")
+    runs = {f"{name}-seed{seed}": entry for name, arm in document["arms"].items() for seed, entry in arm["seeds"].items()}
+    return runs, document.get("masks")
 
 
 def check(document):

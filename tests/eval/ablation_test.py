@@ -177,6 +177,27 @@ class WithStandIn(unittest.TestCase):
         self.assertEqual([call for call in self.calls() if "unknown" not in call], [])
         self.assertEqual(self.document(), first)
 
+    def test_what_another_machine_has_run_is_taken_from_its_document(self):
+        self.run_it("--seeds", "1,2")
+        here, there = self.folder / "work", self.folder / "elsewhere"
+        known = json.loads((here / "ablation.json").read_text())
+        del known["arms"]["built"]["seeds"]["2"]
+        (self.folder / "known.json").write_text(json.dumps(known))
+        self.calls()
+        self.run_it("--work", str(there), "--known", str(self.folder / "known.json"))
+        again = {pathlib.Path(call.split()[call.split().index("--config") + 1]).stem for call in self.calls()}
+        third = {f"{arm}-seed3" for arm in ("one", "two", "built", "together")}
+        self.assertEqual({name for name in again if "unknown" not in name}, {"built-seed2", "two-seed2"} | third,
+                         "what is not known, and what that builds on")
+        self.run_it()
+        self.assertEqual((there / "ablation.md").read_text(), self.document(), "as if all had been run in one place")
+        self.calls()
+        (self.folder / "plan.yaml").write_text(PLAN.replace("1e-2", "1e-3"))
+        self.run_it("--work", str(self.folder / "third"), "--known", str(there / "ablation.json"), "--seeds", "1")
+        again = {pathlib.Path(call.split()[call.split().index("--config") + 1]).stem for call in self.calls()}
+        self.assertEqual({name for name in again if "unknown" not in name}, {"two-seed1", "built-seed1", "together-seed1", "one-seed1"},
+                         "an arm that was redefined, what builds on it, and what that needs")
+
     def test_only_an_arm_that_was_redefined_runs_again_and_what_builds_on_it(self):
         self.run_it()
         self.calls()
