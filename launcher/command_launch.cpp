@@ -105,7 +105,7 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
   for (int64_t attempt = 0;; ++attempt) {
     const auto before = summary_time(folder);
     const bool resume = flags.resume || flags.overwrite || attempt > 0;
-    const int status =
+    const auto [status, beat] =
         run_supervised(attempt_arguments(program, flags, config, resume, next_logs(folder)),
                        mpirun_environment(),
                        {folder / kHeartbeatName, std::chrono::seconds(watchdog_seconds)});
@@ -115,6 +115,11 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
     if (run_status == "stopped" || status == kExitStopped) return kExitStopped;
     if (status == kExitUsage) return kExitUsage;
     if (stop_requested()) return status_of_stopped(folder);
+    if (beat && !std::filesystem::exists(folder)) {
+      spdlog::error("{}: the run folder has vanished; not starting again from nothing",
+                    folder.string());
+      return kExitFailed;
+    }
     if (attempt >= config.launch.max_restarts) {
       constexpr int kKilled = 128 + SIGKILL;
       spdlog::error("attempt {} ended with status {}; launch.max_restarts = {} is used up{}",

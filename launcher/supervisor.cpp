@@ -120,9 +120,9 @@ pid_t start(const std::vector<std::string>& arguments,
 
 }  // namespace
 
-int run_supervised(const std::vector<std::string>& arguments,
-                   const std::vector<std::string>& environment,
-                   const Watchdog& watchdog) {
+SupervisedEnd run_supervised(const std::vector<std::string>& arguments,
+                             const std::vector<std::string>& environment,
+                             const Watchdog& watchdog) {
   HeartbeatReader heartbeat(watchdog.heartbeat);
   const pid_t child = start(arguments, environment);
   bool passed_on = false;
@@ -153,8 +153,8 @@ int run_supervised(const std::vector<std::string>& arguments,
     std::this_thread::sleep_for(kPauseBetweenLooks);
   }
   // Whatever it says: SIGTERM is a stop request to a rank that wakes up.
-  if (given_up) return 128 + SIGTERM;
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  const int said = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return {given_up ? 128 + SIGTERM : said, heartbeat.beats()};
 }
 
 }  // namespace limewash::launcher

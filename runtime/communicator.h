@@ -2,6 +2,7 @@
 // How the ranks of one role talk. Chosen once by the launcher and passed by reference.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,8 +32,9 @@ class Communicator {
   virtual std::vector<std::string> all_gather(const std::string& bytes) = 0;
   virtual void barrier() = 0;
   /// A barrier for waits of seconds and more: it sleeps, where `barrier()` takes a core (Open MPI
-  /// polls), and notices the last rank some hundredths of a second late.
-  virtual void quiet_barrier() = 0;
+  /// polls), and notices the last rank some hundredths of a second late. `meanwhile` is called at
+  /// least once, and at every look around; it must not use this communicator.
+  virtual void quiet_barrier(const std::function<void()>& meanwhile = [] {}) = 0;
   /// Whether any rank says yes.
   virtual bool agree_any(bool flag) = 0;
   /// Collective: the ranks that give the same `color`, in their order here, talking apart from all

@@ -99,10 +99,11 @@ class MpiCommunicator final : public Communicator {
     LIMEWASH_MPI_CHECK(MPI_Barrier(communicator_));
   }
 
-  void quiet_barrier() override {
+  void quiet_barrier(const std::function<void()>& meanwhile) override {
     MPI_Request request = MPI_REQUEST_NULL;
     LIMEWASH_MPI_CHECK(MPI_Ibarrier(communicator_, &request));
     for (int done = 0;;) {
+      meanwhile();
       LIMEWASH_MPI_CHECK(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
       if (done != 0) return;
       std::this_thread::sleep_for(kQuietPause);

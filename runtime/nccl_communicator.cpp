@@ -104,8 +104,8 @@ class NcclCommunicator final : public Communicator {
   bool agree_any(bool flag) override {
     return host_->agree_any(flag);
   }
-  void quiet_barrier() override {
-    host_->quiet_barrier();
+  void quiet_barrier(const std::function<void()>& meanwhile) override {
+    host_->quiet_barrier(meanwhile);
   }
   std::unique_ptr<Communicator> split(int color) override {
     return host_->split(color);

@@ -25,7 +25,9 @@ class SingleProcessCommunicator final : public Communicator {
     return {bytes};
   }
   void barrier() override {}
-  void quiet_barrier() override {}
+  void quiet_barrier(const std::function<void()>& meanwhile) override {
+    meanwhile();
+  }
   bool agree_any(bool flag) override {
     return flag;
   }

@@ -103,7 +103,8 @@ class ThreadCommunicator final : public Communicator {
   void barrier() override {
     meeting_->wait();
   }
-  void quiet_barrier() override {
+  void quiet_barrier(const std::function<void()>& meanwhile) override {
+    meanwhile();
     meeting_->wait();
   }
 

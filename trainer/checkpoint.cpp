@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -14,6 +13,7 @@
 #include "models/safetensors.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "trainer/run_files.h"
 #include "trainer/setting_differences.h"
 
 namespace limewash::trainer {
@@ -148,9 +148,7 @@ std::vector<std::filesystem::path> unfinished_folders(const std::filesystem::pat
 }  // namespace
 
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step) {
-  char name[32];
-  std::snprintf(name, sizeof name, "%s%06lld", kStatePrefix, static_cast<long long>(step));
-  return folder / name;
+  return folder / step_name(step);
 }
 
 void write_checkpoint(const std::filesystem::path& folder,
@@ -166,7 +164,9 @@ void write_checkpoint(const std::filesystem::path& folder,
   std::error_code error;
   std::filesystem::remove_all(temporary, error);
   std::filesystem::remove_all(final_path, error);
-  std::filesystem::create_directories(temporary, error);
+  require_run_folder(folder.parent_path());
+  std::filesystem::create_directory(folder, error);
+  if (!error) std::filesystem::create_directory(temporary, error);
   if (error) throw InputError(temporary.string() + ": can't create: " + error.message());
   try {
     write_files(temporary, state, config_yaml, write_adapter);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "trainer/checkpoint.h"
+#include "trainer/run_files.h"
 
 namespace limewash::trainer {
 
@@ -18,12 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "step-", kEntry = ".json", kMeasured = ".measured";
-
-std::string name_of(int64_t step) {
-  char name[32];
-  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
-  return name;
-}
 
 /// The step of an entry's file name; nullopt for every other file.
 std::optional<int64_t> step_of(const std::string& name) {
@@ -135,11 +129,11 @@ bool EvaluationQueue::is_asked_to_stop() const {
 }
 
 fs::path EvaluationQueue::entry_path(int64_t step) const {
-  return folder_ / (name_of(step) + std::string(kEntry));
+  return folder_ / (step_name(step) + std::string(kEntry));
 }
 
 fs::path EvaluationQueue::measured_path(int64_t step) const {
-  return folder_ / (name_of(step) + std::string(kMeasured));
+  return folder_ / (step_name(step) + std::string(kMeasured));
 }
 
 }  // namespace limewash::trainer

@@ -50,7 +50,7 @@ class EvaluationQueue {
   void mark_measured(int64_t step, const nlohmann::json& controls);
   bool has_ended() const;
 
-  /// A stop that only evaluators were asked for.
+  /// A stop that rank 0 was not asked for itself: of an evaluator, or of a trainer that waits.
   void ask_to_stop();
   bool is_asked_to_stop() const;
 

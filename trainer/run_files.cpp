@@ -55,10 +55,19 @@ std::string line_of(const StepRecord& record) {
 
 }  // namespace
 
-std::filesystem::path evaluation_folder(const std::filesystem::path& run_folder, int64_t step) {
+void require_run_folder(const std::filesystem::path& run_folder) {
+  if (!std::filesystem::is_directory(run_folder))
+    throw InputError(run_folder.string() + ": the run folder has vanished");
+}
+
+std::string step_name(int64_t step) {
   char name[32];
   std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
-  return run_folder / "evaluations" / name;
+  return name;
+}
+
+std::filesystem::path evaluation_folder(const std::filesystem::path& run_folder, int64_t step) {
+  return run_folder / "evaluations" / step_name(step);
 }
 
 LossLog::LossLog(const std::filesystem::path& path, std::vector<std::string> columns, int64_t step)

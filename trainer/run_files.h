@@ -10,6 +10,13 @@
 
 namespace limewash::trainer {
 
+/// A run writes only into the folder that it began in: one that was moved or deleted meanwhile must
+/// not be made anew, which would hide it. Throws InputError naming a folder that is gone.
+void require_run_folder(const std::filesystem::path& run_folder);
+
+/// "step-000500": how the files and folders of a step are called.
+std::string step_name(int64_t step);
+
 /// Where the figures of a step's evaluation are: RUN/evaluations/step-NNNNNN.
 std::filesystem::path evaluation_folder(const std::filesystem::path& run_folder, int64_t step);
 

@@ -123,6 +123,7 @@ void Trainer::save_if_due() {
 void Trainer::save(const std::function<void()>& afterwards) {
   if (!is_writer()) return;
   checkpoints_.wait();
+  require_run_folder(parts_.run_folder);
   const auto folder = parts_.run_folder / "checkpoints";
   // Evaluators read those that they have not measured yet.
   auto finish = [this, folder, afterwards, keep = handed_over_]() mutable {
@@ -162,6 +163,7 @@ bool Trainer::trains_unet() const {
 
 void Trainer::export_weights(const std::filesystem::path& adapter,
                              const std::filesystem::path& unet) {
+  require_run_folder(parts_.run_folder);
   std::filesystem::create_directories(adapter);
   parts_.adapter.save(adapter, parts_.adapter_metadata);
   if (trains_unet()) write_unet(unet, parameters_of(parts_.base.unet), parts_.unet_config);

@@ -65,6 +65,7 @@ bool Trainer::validate_if_due() {
 bool Trainer::evaluate() {
   std::optional<eval::EvaluationResult> result;
   const bool base_alone = step_ == 0;
+  if (is_writer()) require_run_folder(parts_.run_folder);
   parts_.adapter.set_enabled(!base_alone);
   with_averaged_weights([&] {
     result = parts_.evaluator->evaluate(
@@ -125,8 +126,14 @@ bool Trainer::await_evaluations() {
   // Nothing waits for its measurement any more: what only that has kept can go.
   save();
   checkpoints_.wait();
-  // Ranks that only wait leave their cores to those that evaluate.
-  parts_.communicator.quiet_barrier();
+  // Ranks that only wait leave their cores to those that evaluate. One that is asked to stop tells
+  // rank 0, which waits for the evaluators.
+  bool told = is_writer();
+  parts_.communicator.quiet_barrier([&] {
+    if (told || !stop_requested()) return;
+    EvaluationQueue(parts_.run_folder).ask_to_stop();
+    told = true;
+  });
   return !parts_.communicator.agree_any(stop_requested());
 }
 

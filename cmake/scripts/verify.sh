@@ -18,7 +18,8 @@ build/release/tests/fuzz/fuzz all "$inputs" "$(date +%s)" >>"$results" || status
 cmake/scripts/build.sh release limewash
 .venv/bin/python tests/data/kill_prepare_test.py build/release/launcher/limewash . 20 >>"$results" || status=1
 .venv/bin/python tests/data/damaged_photos_test.py build/release/launcher/limewash . --count 10000 >>"$results" || status=1
-PYTHONPATH=tests/launcher .venv/bin/python tests/launcher/kill_training_test.py 30 | tail -1 >>"$results" || status=1
+PYTHONPATH=tests/launcher .venv/bin/python tests/launcher/kill_training_test.py --kills 30 | tail -1 >>"$results" || status=1
+PYTHONPATH=tests/launcher .venv/bin/python tests/launcher/kill_training_test.py --kills 30 --one-rank | tail -1 >>"$results" || status=1
 echo "Ranks, and every way to stop them, 4 times each:" >>"$results"
 PYTHONPATH=tests/launcher .venv/bin/python tests/launcher/ranks_test.py --stops 4 >>"$results" 2>&1 || status=1
 PYTHONPATH=tests/launcher .venv/bin/python tests/launcher/step_times_test.py >>"$results" || status=1

@@ -1,19 +1,19 @@
 """kill -9 of a training at random moments, amid checkpoint writing too; what goes on from there ends with the straight
 run's weights, bit for bit.
 
-    kill_training_test.py [KILLS [SEED]]     6 kills unless told otherwise; a third or so of them amid the writing
+    kill_training_test.py [--kills N] [--seed N] [--one-rank]     6 kills unless told otherwise; a third or so amid the writing
 
 On one rank and on two: of the whole job, which is then resumed, and of one rank under `launch`, which restarts the job
-itself. EMA, accumulation, LoRA dropout, the spike guard and validation losses are on; every other case is a run of
+itself; --one-rank: only the latter, in as many launches as kills. EMA, accumulation, LoRA dropout, the spike guard and validation losses are on; every other case is a run of
 three stages.
 """
 
+import argparse
 import itertools
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 
 from program import LIMEWASH, ROOT, Workspace, environment
@@ -31,6 +31,7 @@ STAGES = ("training.stages=[{stage: ip_adapter, steps: 11, learning_rate: 1.0e-3
           "{stage: lora, steps: 9, schedule: constant}, {stage: joint, steps: 10}]",)
 BESIDE = ("launch.evaluators=1", "evaluation.every=10", "evaluation.photos=2")
 CASES = ((1, ()), (2, STAGES), (2, BESIDE), (1, STAGES), (2, ()))  # trainers, further settings
+NAMES = {(): "", STAGES: ", three stages", BESIDE: ", an evaluator"}
 
 
 def alive(pid):
@@ -55,8 +56,9 @@ def kill_all(job):
 
 
 class KillTest:
-    def __init__(self, kills, seed):
+    def __init__(self, kills, seed, one_rank):
         self.work = Workspace()
+        self.one_rank = one_rank
         self.random = random.Random(seed)
         self.left = kills
         self.number = 0
@@ -121,9 +123,12 @@ class KillTest:
     def kill(self, job, name, ranks):
         """Returns whether the job goes on by itself."""
         pids = trainer_ranks(job.pid)
+        while self.one_rank and len(pids) < ranks and job.poll() is None:  # between two attempts
+            time.sleep(0.01)
+            pids = trainer_ranks(job.pid)
         if not any((self.work.folder(name) / "checkpoints").glob("step-*/DONE")):
             self.counts["before a first checkpoint"] += 1
-        one = ranks > 1 and len(pids) >= ranks and self.random.random() < 0.5
+        one = ranks > 1 and len(pids) >= ranks and (self.one_rank or self.random.random() < 0.5)
         if one:
             os.kill(self.random.choice(pids), signal.SIGKILL)
             while len(set(trainer_ranks(job.pid)) & set(pids)) == len(pids):
@@ -150,32 +155,36 @@ class KillTest:
 
     def run(self):
         expected, runs = {}, 0
-        for ranks, settings in itertools.cycle(CASES):
+        cases = [case for case in CASES if case[0] > 1] if self.one_rank else CASES
+        for ranks, settings in itertools.cycle(cases):
             if self.left == 0:
                 break
             key = (ranks, settings)
             if key not in expected:
                 expected[key] = self.straight(f"straight-{len(expected)}", ranks, settings)
-                print(f"straight run, {ranks} ranks{', three stages' if settings else ''}: {expected[key][1]:.1f} s, "
+                print(f"straight run, {ranks} ranks{NAMES[settings]}: {expected[key][1]:.1f} s, "
                       f"{expected[key][0]['spikes']} updates skipped by the guard", flush=True)
             straight, seconds = expected[key]
             before = self.left
-            name = self.killed_run(ranks, settings, seconds, kills=3)
+            name = self.killed_run(ranks, settings, seconds, kills=1 if self.one_rank else 3)
             found = self.results(name)
             different = [file for file in straight if straight[file] != found[file]]
             assert not different, f"{name} ({ranks} ranks, {settings}) differs in {different}"
             runs += 1
-            print(f"{name}: {ranks} ranks, killed {before - self.left} times, equal", flush=True)
+            print(f"{name}: {ranks} ranks{NAMES[settings]}, killed {before - self.left} times, equal", flush=True)
         text = ", ".join(f"{count} {what}" for what, count in self.counts.items())
         print(f"Trainings killed at random moments: {sum(list(self.counts.values())[:2])} kills in {runs} runs "
               f"({text}): weights, optimizer state and losses equal the straight run's bit for bit.")
 
 
 def main():
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 6
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
-    print(f"seed {seed}", flush=True)
-    test = KillTest(kills, seed)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--one-rank", action="store_true")
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    test = KillTest(options.kills, options.seed, options.one_rank)
     try:
         test.run()
     finally:

@@ -4,14 +4,18 @@
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
+import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -43,11 +47,41 @@ def rank_of(pid):
         return int(re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", file.read()).group(1))
 
 
+@contextlib.contextmanager
+def small_disk(path, mebibytes):
+    """A file system of that size at `path`."""
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "limewash-test", str(path)], check=True, capture_output=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def can_mount():
+    try:
+        with tempfile.TemporaryDirectory() as folder, small_disk(pathlib.Path(folder) / "disk", 1):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def fill(path):
+    """Until the file system that it is on has no byte left."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while file.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                pass
+
+
 class Launch:
     """A launch that is under way."""
 
-    def __init__(self, work, name, *settings, flags=()):
-        self.folder = work.folder(name)
+    def __init__(self, work, name, *settings, flags=(), folder=None):
+        self.folder = folder or work.folder(name)
         self.process = subprocess.Popen([LIMEWASH, *work.arguments("launch", name, "run.threads=1", *settings, flags=flags)],
                                         env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
@@ -192,6 +226,21 @@ class Ranks(unittest.TestCase):
                 self.assertEqual(self.work.summary(name)["status"], "stopped")
                 print(f"{way}: exit {status} after {seconds:.1f} s, at step {steps}", flush=True)
 
+    def test_a_trainer_that_waits_for_the_last_evaluation_hears_a_stop(self):
+        """400 denoising steps take an evaluator far longer than 20 steps take the trainers."""
+        launch = Launch(self.work, "waiting", "launch.trainers=2", "launch.evaluators=1", "evaluation.every=20", "evaluation.steps=400")
+        wait_until((launch.folder / "checkpoints/step-000020/DONE").exists, 90, "last checkpoint")
+        time.sleep(1)
+        begin = time.monotonic()
+        os.kill(launch.ranks()[1], signal.SIGUSR1)
+        status, messages = launch.end()
+        self.assertEqual(status, 85, messages)
+        self.assertLess(time.monotonic() - begin, 20)
+        self.work.run("launch", "waiting", "run.threads=1", "launch.trainers=2", "launch.evaluators=1", "evaluation.every=20",
+                      "evaluation.steps=4", flags=["--resume"])
+        self.assertEqual(self.work.weights("waiting", 20), self.work.weights("inline", 20))
+        self.assertEqual(self.work.summary("waiting")["status"], "finished")
+
     def test_a_stop_before_the_ranks_are_ready_is_kept_for_them(self):
         launch = Launch(self.work, "early", "launch.trainers=2", "launch.evaluators=1", *EVALUATES)
         wait_until(launch.ranks, 30, "rank")
@@ -212,6 +261,41 @@ class Ranks(unittest.TestCase):
         self.assertIsNone(first.process.poll(), "the first goes on")
         first.process.send_signal(signal.SIGTERM)
         self.assertEqual(first.end()[0], 85)
+
+    @unittest.skipUnless(can_mount(), "a file system of its own takes the right to mount one")
+    def test_a_full_disk_ends_the_attempt_and_room_lets_it_go_on(self):
+        for room_in_time in (True, False):
+            name = f"full-{room_in_time}"
+            with small_disk(self.work.path / name, 24) as disk:
+                settings = (f"run.output={disk}", "launch.trainers=2", "launch.evaluators=1", "checkpoint.every=1", *EVALUATES)
+                launch = Launch(self.work, name, *settings, f"launch.max_restarts={20 if room_in_time else 0}", folder=disk / name)
+                wait_until(lambda: launch.losses() >= 8, 90, "eighth step")
+                fill(disk / "filler")
+                if room_in_time:
+                    wait_until(lambda: (launch.folder / "logs/attempt-2").exists(), 90, "second attempt")
+                    (disk / "filler").unlink()
+                status, messages = launch.end(200)
+                self.assertIn("No space left on device", messages)
+                if not room_in_time:
+                    self.assertEqual(status, 1, messages)
+                    (disk / "filler").unlink()
+                    status = self.work.run("launch", name, "run.threads=1", *settings, flags=["--resume"]).returncode
+                self.assertEqual(status, 0, messages)
+                shutil.copytree(launch.folder, self.work.folder(name))
+            self.check_like_inline(name)
+
+    def test_a_run_folder_that_vanishes_ends_the_run(self):
+        for ranks in (1, 2):
+            launch = Launch(self.work, f"vanished-{ranks}", f"launch.trainers={ranks}", "training.steps=4000", "checkpoint.every=5",
+                            "evaluation.every=0")
+            wait_until(lambda: launch.losses() >= 8, 90, "eighth step")
+            elsewhere = launch.folder.with_name(f"elsewhere-{ranks}")
+            launch.folder.rename(elsewhere)
+            status, messages = launch.end()
+            self.assertEqual(status, 1, messages)
+            self.assertIn("vanished", messages)
+            self.assertFalse(launch.folder.exists(), "it is not made anew")
+            self.assertTrue((elsewhere / "checkpoints/step-000005/DONE").exists())
 
 
 if __name__ == "__main__":
