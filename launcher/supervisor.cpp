@@ -1,5 +1,6 @@
 #include "launcher/supervisor.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -27,22 +28,28 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kPauseBetweenLooks{50};
+/// From one look to the next, on a busy machine; more, and this process was suspended.
+constexpr std::chrono::seconds kLongestLook{2};
 /// Until ranks can be asked to stop.
 constexpr std::chrono::seconds kLongestStart{60};
 /// From SIGTERM to SIGKILL: more than mpirun gives its ranks (mpi_command.cpp).
 constexpr std::chrono::seconds kPatienceAfterTerm{30};
 
 /// Notices when the heartbeat's time stops changing. Times of files may come from another host's
-/// clock, so they are compared with each other only.
+/// clock, so they are compared with each other only. While the whole job is suspended, as Slurm
+/// does to make room for another, nobody looks, and nothing counts as silence.
 class HeartbeatReader {
  public:
   explicit HeartbeatReader(fs::path path) : path_(std::move(path)), last_(time()) {}
 
   void look() {
-    const auto now = time();
-    if (!now || now == last_) return;
-    last_ = now;
-    changed_ = Clock::now();
+    const auto now = Clock::now();
+    silence_ += std::min<Clock::duration>(now - looked_, kLongestLook);
+    looked_ = now;
+    const auto beat = time();
+    if (!beat || beat == last_) return;
+    last_ = beat;
+    silence_ = {};
     beats_ = true;
   }
   /// Whether it has changed since this object was made.
@@ -50,7 +57,7 @@ class HeartbeatReader {
     return beats_;
   }
   Clock::duration silence() const {
-    return Clock::now() - changed_;
+    return silence_;
   }
 
  private:
@@ -62,7 +69,8 @@ class HeartbeatReader {
 
   fs::path path_;
   std::optional<fs::file_time_type> last_;
-  Clock::time_point changed_ = Clock::now();
+  Clock::time_point looked_ = Clock::now();
+  Clock::duration silence_{};
   bool beats_ = false;
 };
 

@@ -200,6 +200,20 @@ class Ranks(unittest.TestCase):
             self.assertIn("no rank has done anything for 12 s", messages)
             self.check_like_inline(name)
 
+    def test_a_job_that_was_suspended_goes_on(self):
+        launch = Launch(self.work, "suspended", "launch.trainers=2", "launch.evaluators=1", "launch.watchdog_minutes=0.1",
+                        "launch.max_restarts=0", *EVALUATES)
+        wait_until(lambda: launch.losses() >= 8, 90, "eighth step")
+        job = [launch.process.pid, *descendants(launch.process.pid)]
+        for pid in job:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(9)
+        for pid in reversed(job):
+            os.kill(pid, signal.SIGCONT)
+        status, messages = launch.end()
+        self.assertEqual(status, 0, messages)
+        self.check_like_inline("suspended")
+
     def test_every_way_to_stop_leaves_a_checkpoint_and_exit_85(self):
         draws = random.Random(5)
         ways = {
