@@ -7,11 +7,18 @@ target_compile_options(limewash_options INTERFACE
   # GCC 12 warns of its own <regex>/<optional> code in Release, of `"text" + string` (GCC bug 105651),
   # and of c10's alignment hints.
   -Wno-maybe-uninitialized -Wno-restrict -Wno-interference-size
-  $<$<BOOL:${LIMEWASH_WERROR}>:-Werror>
-  $<$<BOOL:${LIMEWASH_SANITIZE}>:-fsanitize=address,undefined -fno-omit-frame-pointer
-    -fno-sanitize-recover=undefined>)
-target_link_options(limewash_options INTERFACE
-  $<$<BOOL:${LIMEWASH_SANITIZE}>:-fsanitize=address,undefined>)
+  $<$<BOOL:${LIMEWASH_WERROR}>:-Werror>)
+if(LIMEWASH_SANITIZE STREQUAL "address")
+  target_compile_options(limewash_options INTERFACE
+    -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  target_link_options(limewash_options INTERFACE -fsanitize=address,undefined)
+elseif(LIMEWASH_SANITIZE STREQUAL "thread")
+  # GCC warns of fences, which ThreadSanitizer does not follow, in headers of others.
+  target_compile_options(limewash_options INTERFACE -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan)
+  target_link_options(limewash_options INTERFACE -fsanitize=thread)
+elseif(LIMEWASH_SANITIZE)
+  message(FATAL_ERROR "LIMEWASH_SANITIZE is '${LIMEWASH_SANITIZE}': expected address, thread or nothing")
+endif()
 
 # limewash_library(NAME SOURCES.. HEADERS.. DEPS.. PRIVATE_DEPS.. [TORCH])
 # Declaration order is a topological order, so a cycle can't be configured. TORCH: the .cpp files
