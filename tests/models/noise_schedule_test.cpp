@@ -18,9 +18,10 @@ class NoiseScheduleTest : public ::testing::TestWithParam<const char*> {
   TensorMap expected = golden(folder + "/expected");
 };
 
+// A running product of 1000 factors in float32: processors differ by a few roundings of 6e-8.
 TEST_P(NoiseScheduleTest, TablesEqualDiffusers) {
   EXPECT_LE((schedule.alphas_cumprod() - expected.at("alphas_cumprod")).abs().max().item<double>(),
-            1e-7);
+            1e-6);
 }
 
 TEST_P(NoiseScheduleTest, NoisesAndTargetsEqualDiffusers) {
