@@ -108,7 +108,7 @@ class BenchTraining::Impl {
         parameters_(trained_parameters(adapter_, "joint"), /*tail=*/1),
         optimizer_(OptimizerOptions{}, parameters_.values()),
         objective_(loss_options(), {schedule_, latent_to_rgb(), kSeed, nullptr, nullptr, device()}),
-        communicator_(communicator) {
+        communicator_(&communicator) {
     const auto& config = unet_->config();
     if (config.in_channels != 2 * config.out_channels + 1) {
       throw InputError(options.model + ": its UNet takes " + std::to_string(config.in_channels) +
@@ -146,7 +146,7 @@ class BenchTraining::Impl {
     seconds.backward = lap();
 
     parameters_.tail().add_(terms.total.detach());
-    communicator_.all_reduce_sum(parameters_.reduced());
+    communicator_->all_reduce_sum(parameters_.reduced());
     seconds.communication = lap();
 
     const double norm =
@@ -155,6 +155,10 @@ class BenchTraining::Impl {
     if (!std::isfinite(norm)) throw InputError("bench train: the gradient is not finite");
     seconds.optimizer = lap();
     return seconds;
+  }
+
+  void sum_over(Communicator& communicator) {
+    communicator_ = &communicator;
   }
 
   double flops() const {
@@ -226,7 +230,7 @@ class BenchTraining::Impl {
   FlatParameters parameters_;
   AdamW optimizer_;
   Objective objective_;
-  Communicator& communicator_;
+  Communicator* communicator_;
   at::Tensor text_;  // [1, L, D], the same prompt for all
   double loss_ = 0;
 };
@@ -238,6 +242,10 @@ BenchTraining::~BenchTraining() = default;
 
 StepSeconds BenchTraining::step(int64_t number) {
   return impl_->step(number);
+}
+
+void BenchTraining::sum_over(Communicator& communicator) {
+  impl_->sum_over(communicator);
 }
 
 double BenchTraining::flops() const {

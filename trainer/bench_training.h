@@ -13,7 +13,8 @@ namespace limewash::trainer {
 /// The parts of a training, wired as Trainer wires them, on samples that are drawn in memory.
 class BenchTraining {
  public:
-  /// Makes the networks. `communicator` must outlive it. Throws InputError, ConfigError.
+  /// Makes the networks. `communicator` sums the gradients, and must outlive it. Throws InputError,
+  /// ConfigError.
   BenchTraining(const TrainBenchOptions& options, Communicator& communicator);
   ~BenchTraining();
   BenchTraining(const BenchTraining&) = delete;
@@ -22,6 +23,9 @@ class BenchTraining {
   /// One training step, whose samples are drawn by `number`. Throws InputError when the gradient is
   /// not finite.
   StepSeconds step(int64_t number);
+
+  /// From the next step on gradients are summed by this communicator, which must outlive the steps.
+  void sum_over(Communicator& communicator);
 
   double flops() const;  ///< of one step
   int64_t trainable_parameters() const;
