@@ -17,6 +17,7 @@
 #include "launcher/text_table.h"
 #include "runtime/device_info.h"
 #include "runtime/error.h"
+#include "trainer/bench_training.h"
 #include "trainer/scaling_model.h"
 
 namespace limewash::launcher {
@@ -195,7 +196,7 @@ void add_rounds(CLI::App& command, trainer::TrainBenchOptions& options) {
 }
 
 void check(const ScalingFlags& flags) {
-  flags.bench.validate();
+  trainer::check_bench_options(flags.bench);
   const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
   if (flags.ranks < 2 || flags.ranks > 4096) {
     throw ConfigError("--ranks: " + std::to_string(flags.ranks) + ", expected 2 to 4096");

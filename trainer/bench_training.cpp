@@ -235,6 +235,11 @@ class BenchTraining::Impl {
   double loss_ = 0;
 };
 
+void check_bench_options(const TrainBenchOptions& options) {
+  options.validate();
+  checked_shape(options);
+}
+
 BenchTraining::BenchTraining(const TrainBenchOptions& options, Communicator& communicator)
     : impl_(std::make_unique<Impl>(options, communicator)) {}
 

@@ -10,6 +10,10 @@
 
 namespace limewash::trainer {
 
+/// All that can be told of the options without making the networks. Throws ConfigError naming the
+/// option, InputError naming the base's file.
+void check_bench_options(const TrainBenchOptions& options);
+
 /// The parts of a training, wired as Trainer wires them, on samples that are drawn in memory.
 class BenchTraining {
  public:
