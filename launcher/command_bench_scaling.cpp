@@ -4,14 +4,12 @@
 #include <memory>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
-#include "eval/metrics.h"
 #include "launcher/bench_commands.h"
 #include "launcher/scaling_run.h"
 #include "launcher/text_table.h"
@@ -25,6 +23,7 @@ namespace limewash::launcher {
 namespace {
 
 using nlohmann::json;
+using trainer::median;
 
 constexpr const char* kStepsHelp = "Of each kind in a round";
 
@@ -35,10 +34,6 @@ struct ScalingFlags {
   double gpu_jitter = 0.02;
   bool json = false;
 };
-
-double median(const std::vector<double>& values) {
-  return eval::quantile(values, 0.5).value();
-}
 
 struct ScalingReport {
   double alone_seconds = 0, beside_seconds = 0, together_seconds = 0;  ///< a step; medians

@@ -4,11 +4,9 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
-#include <utility>
 
 #include <nlohmann/json.hpp>
 
-#include "eval/metrics.h"
 #include "launcher/commands.h"
 #include "launcher/mpi_command.h"
 #include "launcher/rank_session.h"
@@ -23,6 +21,7 @@ namespace limewash::launcher {
 namespace {
 
 using nlohmann::json;
+using trainer::median;
 
 constexpr int64_t kWarmUpSteps = 2;
 constexpr double kLongestRun = 24 * 3600;
@@ -33,10 +32,6 @@ enum Kind : size_t { kAlone, kBeside, kTogether, kKinds };
 struct Steps {
   std::vector<double> totals, communication;
 };
-
-double median(const std::vector<double>& values) {
-  return eval::quantile(values, 0.5).value();
-}
 
 /// The training of one rank, and who it sums with.
 class ScalingRank {
@@ -79,19 +74,6 @@ class ScalingRank {
   trainer::BenchTraining training_;
   int64_t number_ = 0;
 };
-
-/// The mean over ranks of the median over a rank's steps; `all`: every rank's Steps.
-double step_seconds(const json& all) {
-  double sum = 0;
-  int64_t count = 0;
-  for (const auto& steps : all) {
-    const auto totals = steps.at("totals").get<std::vector<double>>();
-    if (totals.empty()) continue;
-    sum += median(totals);
-    ++count;
-  }
-  return sum / static_cast<double>(count);
-}
 
 /// ScalingRun::jitter of one rank's steps.
 double jitter_of(const Steps& steps) {
@@ -167,10 +149,8 @@ ScalingRun measure(const trainer::TrainBenchOptions& options, Communicator& rank
       ranks.quiet_barrier();
       const auto steps = rank.take_steps(kind);
       ranks.quiet_barrier();
-      const json own = {{"totals", steps.totals}};
-      json all = json::array();
-      for (const auto& text : ranks.all_gather(own.dump())) all.push_back(json::parse(text));
-      seconds[kind] = step_seconds(all);
+      const auto medians = gather(ranks, steps.totals.empty() ? 0.0 : median(steps.totals));
+      seconds[kind] = kind == kAlone ? medians.front() : mean(medians);
       if (kind == kTogether) append(together, steps);
     }
     run.rounds.push_back({seconds[kAlone], seconds[kBeside], seconds[kTogether]});
@@ -206,16 +186,10 @@ ScalingRun start_scaling_ranks(const std::string& program,
   auto command = mpirun_command(ranks);
   command.insert(command.end(), {program, "bench", "scaling-rank"});
   if (!options.model.empty()) command.insert(command.end(), {"--model", options.model});
-  const std::pair<const char*, std::string> arguments[] = {
-      {"--size", std::to_string(options.size)},
-      {"--batch", std::to_string(options.batch)},
-      {"--precision", options.precision},
-      {"--rank", std::to_string(options.rank)},
-      {"--steps", std::to_string(options.steps)},
-      {"--rounds", std::to_string(options.rounds)},
-      {"--threads", std::to_string(options.threads)},
-      {"--device", options.device}};
-  for (const auto& [name, value] : arguments) command.insert(command.end(), {name, value});
+  const auto arguments = options.arguments();
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  command.insert(command.end(),
+                 {"--rounds", std::to_string(options.rounds), "--device", options.device});
   const auto done = run_captured(command, mpirun_environment(), kLongestRun);
   if (done.status != 0) {
     throw InputError("bench scaling: " + std::to_string(ranks) + " ranks ended with status " +

@@ -37,11 +37,7 @@ double peak_vram_gib() {
   return static_cast<double>(stats.allocated_bytes[0].peak) / (1 << 30);
 }
 
-double median(const std::vector<double>& values) {
-  return eval::quantile(values, 0.5).value();
-}
-
-StepSeconds median(const std::vector<StepSeconds>& steps) {
+StepSeconds median_split(const std::vector<StepSeconds>& steps) {
   const auto of = [&](double StepSeconds::*part) {
     std::vector<double> values;
     for (const auto& step : steps) values.push_back(step.*part);
@@ -69,7 +65,7 @@ bool measure(BenchTraining& training, const TrainBenchOptions& options, TrainBen
   const double seconds = median(totals);
   if (report.seconds_per_step == 0 || seconds < report.seconds_per_step) {
     report.seconds_per_step = seconds;
-    report.split = median(steps);
+    report.split = median_split(steps);
   }
   report.loss = training.loss();
   return true;
@@ -77,18 +73,11 @@ bool measure(BenchTraining& training, const TrainBenchOptions& options, TrainBen
 
 void run_peer(const TrainBenchOptions& options, TrainBenchReport& report) {
   constexpr double kLongest = 24 * 3600;
+  auto same = options;
+  same.threads = report.threads;
   auto command = options.peer;
-  const std::pair<const char*, std::string> arguments[] = {
-      {"--size", std::to_string(options.size)},
-      {"--batch", std::to_string(options.batch)},
-      {"--precision", options.precision},
-      {"--rank", std::to_string(options.rank)},
-      {"--steps", std::to_string(options.steps)},
-      {"--threads", std::to_string(report.threads)}};
-  for (const auto& [name, value] : arguments) {
-    command.emplace_back(name);
-    command.push_back(value);
-  }
+  const auto arguments = same.arguments();
+  command.insert(command.end(), arguments.begin(), arguments.end());
   if (report.peak_vram_gib) command.insert(command.end(), {"--device", "cuda"});
   const auto done = run_captured(command, {}, kLongest);
   const std::string& name = options.peer.back();
@@ -116,6 +105,25 @@ void run_peer(const TrainBenchOptions& options, TrainBenchReport& report) {
 
 double StepSeconds::total() const {
   return data + forward + backward + communication + optimizer;
+}
+
+std::vector<std::string> TrainBenchOptions::arguments() const {
+  return {"--size",
+          std::to_string(size),
+          "--batch",
+          std::to_string(batch),
+          "--precision",
+          precision,
+          "--rank",
+          std::to_string(rank),
+          "--steps",
+          std::to_string(steps),
+          "--threads",
+          std::to_string(threads)};
+}
+
+double median(const std::vector<double>& measurements) {
+  return eval::quantile(measurements, 0.5).value();
 }
 
 void TrainBenchOptions::validate() const {

@@ -29,7 +29,12 @@ struct TrainBenchOptions {
   std::vector<std::string> peer;
   /// Throws ConfigError.
   void validate() const;
+  /// `peer`'s arguments, as above but for the device, for a program that is started for this step.
+  std::vector<std::string> arguments() const;
 };
+
+/// Of one measurement at least.
+double median(const std::vector<double>& measurements);
 
 /// Seconds of one step, by what they were spent on.
 struct StepSeconds {

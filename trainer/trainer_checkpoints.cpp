@@ -123,7 +123,6 @@ void Trainer::save_if_due() {
 void Trainer::save(const std::function<void()>& afterwards) {
   if (!is_writer()) return;
   checkpoints_.wait();
-  require_run_folder(parts_.run_folder);
   const auto folder = parts_.run_folder / "checkpoints";
   // Evaluators read those that they have not measured yet.
   auto finish = [this, folder, afterwards, keep = handed_over_]() mutable {

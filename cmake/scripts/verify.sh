@@ -44,11 +44,10 @@ ASAN_OPTIONS=detect_leaks=0 cmake/scripts/test.sh sanitize || status=1
 grep -E '^[0-9]+% tests passed' build/sanitize/tests.txt |
   sed 's/^/AddressSanitizer and UndefinedBehaviorSanitizer: /' >>"$results"
 
-# It sees limewash's own code; LibTorch and the other libraries are not built for it. libgomp's threads would be taken for
-# strangers: one thread.
+# It sees limewash's own code; LibTorch and the other libraries are not built for it.
 cmake/scripts/build.sh thread runtime_tests runtime_mpi_tests tracking_tests data_tests trainer_tests
-TSAN_OPTIONS="ignore_noninstrumented_modules=1 allocator_may_return_null=1 die_after_fork=0 history_size=7" OMP_NUM_THREADS=1 \
-  ctest --test-dir build/thread --output-on-failure --no-tests=error --output-log build/thread/tests.txt --timeout 3000 \
+TSAN_OPTIONS="ignore_noninstrumented_modules=1 allocator_may_return_null=1 die_after_fork=0 history_size=7" \
+  ctest --test-dir build/thread --output-on-failure --no-tests=error --output-log build/thread/tests.txt \
   -R '^(runtime|runtime\.MpiSession\.(Two|Three|Four)Ranks|tracking|data|trainer)$' || status=1
 grep -E '^[0-9]+% tests passed' build/thread/tests.txt | sed 's/^/ThreadSanitizer: /' >>"$results"
 
