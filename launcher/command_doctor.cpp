@@ -7,6 +7,7 @@
 
 #include "launcher/commands.h"
 #include "launcher/doctor.h"
+#include "launcher/hosts.h"
 #include "runtime/error.h"
 #include "runtime/host_info.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 struct DoctorFlags : CommonFlags {
   bool all_reduce = false;
+  bool host_state = false;
 };
 
 const char* name_of(Health health) {
@@ -92,13 +94,15 @@ void add_doctor(CLI::App& app, Action& action, const std::string& program) {
   add_common_flags(*command, *flags);
   command->add_flag("--all-reduce", flags->all_reduce, "Be one of the ranks that it starts")
       ->group("");
+  command->add_flag("--host-state", flags->host_state, "Say what launch asks of a host")->group("");
   command->footer(
       "With a configuration it also estimates the memory and disk that its training takes, and\n"
       "ends with status 1 when something is missing that this configuration needs.\n"
       "Example: limewash doctor --config configs/sd15_joint.yaml");
   command->callback([flags, &action, program] {
     action = [flags, program] {
-      return flags->all_reduce ? run_all_reduce_check() : examine(*flags, program);
+      if (flags->all_reduce) return run_all_reduce_check();
+      return flags->host_state ? print_host_state() : examine(*flags, program);
     };
   });
 }

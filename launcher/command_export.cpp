@@ -67,7 +67,7 @@ void add_export(CLI::App& app, Action& action) {
       "Example: limewash export --adapter runs/demo --out lora.safetensors --format kohya");
   command->callback([flags, &action] {
     action = [flags] {
-      configure_threads(0, 1);
+      configure_threads(0);
       flags->options.adapter = flags->adapter;
       flags->options.out = flags->out;
       flags->options.model = flags->model;

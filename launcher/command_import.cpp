@@ -70,7 +70,7 @@ void add_import(CLI::App& app, Action& action) {
   command->footer("Example: limewash import --checkpoint sd-v1-5-inpainting.ckpt --out sd15");
   command->callback([flags, &action] {
     action = [flags] {
-      configure_threads(0, 1);
+      configure_threads(0);
       flags->options.checkpoint = flags->checkpoint;
       const auto out = std::filesystem::path(flags->out).lexically_normal();
       flags->options.out = out.has_filename() ? out : out.parent_path();

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 
 #include "launcher/commands.h"
 #include "launcher/mpi_command.h"
+#include "launcher/remaining_placement.h"
 #include "launcher/run_table.h"
 #include "launcher/supervisor.h"
 #include "launcher/training_job.h"
@@ -39,15 +41,27 @@ struct LaunchFlags : CommonFlags {
 std::vector<std::string> attempt_arguments(const std::string& program,
                                            const LaunchFlags& flags,
                                            const Config& config,
+                                           const Placement& placement,
                                            bool resume,
                                            const std::filesystem::path& logs) {
   std::vector<std::string> arguments;
-  const int64_t ranks = config.launch.trainers + config.launch.evaluators;
-  if (ranks > 1) arguments = mpirun_command(ranks, logs);
+  const bool bound = config.launch.binding != "none";
+  if (placement.ranks() > 1 || !placement.hosts.empty() || bound) {
+    arguments = mpirun_command(placement.ranks(),
+                               {.logs = logs,
+                                .hosts = host_argument(placement.hosts),
+                                .binding = config.launch.binding,
+                                .cores = config.run.threads});
+  }
   arguments.insert(arguments.end(), {program, "train"});
   if (!flags.config.empty()) arguments.insert(arguments.end(), {"--config", flags.config});
   for (const auto& override_text : flags.overrides)
     arguments.insert(arguments.end(), {"--set", override_text});
+  const std::pair<const char*, int64_t> ranks[] = {{"trainers", placement.trainers},
+                                                   {"evaluators", placement.evaluators}};
+  for (const auto& [role, count] : ranks)
+    arguments.insert(arguments.end(),
+                     {"--set", std::string("launch.") + role + "=" + std::to_string(count)});
   if (resume) arguments.push_back("--resume");
   return arguments;
 }
@@ -102,18 +116,22 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
   if (flags.overwrite) overwrite_run(config);
   refuse_busy_run(config);
   const auto watchdog_seconds = std::llround(std::ceil(60 * config.launch.watchdog_minutes));
+  auto placement = configured_placement(config);
+  bool has_worked = false;
   for (int64_t attempt = 0;; ++attempt) {
     const auto before = summary_time(folder);
     const bool resume = flags.resume || flags.overwrite || attempt > 0;
-    const auto [status, beat] =
-        run_supervised(attempt_arguments(program, flags, config, resume, next_logs(folder)),
-                       mpirun_environment(),
-                       {folder / kHeartbeatName, std::chrono::seconds(watchdog_seconds)});
+    const auto [status, beat] = run_supervised(
+        attempt_arguments(program, flags, config, placement, resume, next_logs(folder)),
+        mpirun_environment(),
+        {folder / kHeartbeatName, std::chrono::seconds(watchdog_seconds)});
     const auto run_status =
         status == kExitDone || status == kExitStopped ? status_since(folder, before) : "";
     if (run_status == "finished") return kExitDone;
     if (run_status == "stopped" || status == kExitStopped) return kExitStopped;
-    if (status == kExitUsage) return kExitUsage;
+    // Once ranks have worked, what they refuse is a host that is no longer as it was.
+    if (status == kExitUsage && !has_worked) return kExitUsage;
+    has_worked = has_worked || beat;
     if (stop_requested()) return status_of_stopped(folder);
     if (beat && !std::filesystem::exists(folder)) {
       spdlog::error("{}: the run folder has vanished; not starting again from nothing",
@@ -138,6 +156,8 @@ int supervise(const std::string& program, const LaunchFlags& flags, const Config
                  status,
                  pause.count());
     sleep_unless_stopped(pause);
+    // Before any rank has worked, what can't be reached is a mistake, or not there yet.
+    if (has_worked && !stop_requested()) placement = remaining_placement(program, config);
     if (stop_requested()) return status_of_stopped(folder);
   }
 }

@@ -233,7 +233,7 @@ void refuse(FlagValues flags, const std::string& reason) {
 }
 
 int measure(const MetricsFlags& flags) {
-  configure_threads(0, 1);
+  configure_threads(0);
   if (!flags.against_mask.empty()) {
     if (flags.mask.empty()) throw ConfigError("metrics: --against-mask needs --mask");
     refuse({{"--image", flags.image},

@@ -77,7 +77,7 @@ void add_model(CLI::App& app, Action& action) {
       "--outputs y.safetensors");
   run->callback([flags, &action] {
     action = [flags] {
-      configure_threads(0, 1);
+      configure_threads(0);
       const auto report = models::run_model_part(flags->part,
                                                  flags->model,
                                                  {flags->adapters.begin(), flags->adapters.end()},

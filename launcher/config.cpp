@@ -1,5 +1,6 @@
 #include "launcher/config.h"
 
+#include "launcher/hosts.h"
 #include "runtime/error.h"
 #include "trainer/stages.h"
 
@@ -55,6 +56,33 @@ void LaunchOptions::describe(config::Fields& fields) {
                {0, 1e6});
   fields.field(
       "max_restarts", max_restarts, "restarts from the last checkpoint after a failure", {0, 1000});
+  fields.field("min_trainers",
+               min_trainers,
+               "the fewest that a restart may go on with when hosts or GPUs are lost; as many as "
+               "trainers: wait for them instead",
+               {1, 65536});
+  fields.field("hosts",
+               hosts,
+               "where ranks run: [node1:4, node2:4], the number being ranks there; none: those of "
+               "the Slurm job, or this host");
+  fields.choice("binding",
+                binding,
+                {"none", "core", "numa"},
+                "what each rank is kept to: nothing, run.threads cores of its own, or a part of "
+                "the host that shares its memory");
+}
+
+void LaunchOptions::validate(int64_t threads) const {
+  if (min_trainers > trainers) {
+    throw ConfigError("launch.min_trainers = " + std::to_string(min_trainers) +
+                      ": expected launch.trainers = " + std::to_string(trainers) + " at most");
+  }
+  if (binding == "core" && threads == 0) {
+    throw ConfigError(
+        "launch.binding = core: run.threads = 0 does not say how many cores a rank gets; expected "
+        "a number of threads");
+  }
+  parse_hosts(hosts, trainers + evaluators);
 }
 
 void Config::describe(config::Fields& fields) {
@@ -106,6 +134,7 @@ void Config::validate_training() const {
   checkpoint.validate();
   evaluation.validate();
   tracking.validate();
+  launch.validate(run.threads);
   validate_stages();
   if (launch.evaluators > 0 && (evaluation.every == 0 || data.validation.empty())) {
     throw ConfigError("launch.evaluators = " + std::to_string(launch.evaluators) +

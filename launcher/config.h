@@ -41,11 +41,16 @@ struct DataOptions {
 
 /// `launch`.
 struct LaunchOptions {
-  int64_t trainers = 1;          ///< MPI ranks that train
-  int64_t evaluators = 0;        ///< further ranks that evaluate; 0: the trainers do it, in line
-  double watchdog_minutes = 30;  ///< without a sign of life that end an attempt; 0: never
-  int64_t max_restarts = 3;      ///< attempts after the first that a failed rank may cost
+  int64_t trainers = 1;            ///< MPI ranks that train
+  int64_t evaluators = 0;          ///< further ranks that evaluate; 0: the trainers do it, in line
+  double watchdog_minutes = 30;    ///< without a sign of life that end an attempt; 0: never
+  int64_t max_restarts = 3;        ///< attempts after the first that a failed rank may cost
+  int64_t min_trainers = 1;        ///< that a restart may be left with when hosts or GPUs are lost
+  std::vector<std::string> hosts;  ///< "node1:4": ranks there; empty: the Slurm job's, or this one
+  std::string binding = "none";    ///< none | core | numa: what each rank is kept to
   void describe(config::Fields& fields);
+  /// `threads`: run.threads.
+  void validate(int64_t threads) const;
 };
 
 struct Config {

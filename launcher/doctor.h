@@ -35,7 +35,7 @@ struct DoctorRequest {
 
 /// Cores, memory, instruction set, GPUs, NCCL, limits, clock.
 std::vector<Finding> examine_host(const DoctorRequest& request, const DeviceInfo& devices);
-/// mpirun and two ranks of this program that sum; PMIx, Slurm and its allocation.
+/// mpirun and two ranks of this program that sum; PMIx, Slurm and its allocation; launch.hosts.
 std::vector<Finding> examine_ranks(const DoctorRequest& request);
 /// HDF5, the run folder's file system, the tracker.
 std::vector<Finding> examine_services(const DoctorRequest& request);

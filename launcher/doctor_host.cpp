@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 
 #include "launcher/doctor.h"
+#include "launcher/hosts.h"
+#include "runtime/error.h"
 #include "runtime/host_info.h"
 
 namespace limewash::launcher {
@@ -24,6 +26,18 @@ std::string cores_text(double cores) {
   return text;
 }
 
+/// The busiest host's: the configured hosts are taken to be like this one.
+int64_t most_ranks_on_a_host(const Config& config) {
+  const int64_t ranks = config.launch.trainers + config.launch.evaluators;
+  int64_t most = 0;
+  try {
+    for (const auto& host : parse_hosts(config.launch.hosts, ranks))
+      most = std::max(most, host.ranks);
+  } catch (const ConfigError&) {  // has a finding of its own
+  }
+  return most > 0 ? std::min(most, ranks) : ranks;
+}
+
 Finding examine_cores(const Config& config) {
   const auto cores = read_core_limits();
   Finding finding{.topic = "cores", .found = std::to_string(cores.usable()) + " to use"};
@@ -36,8 +50,7 @@ Finding examine_cores(const Config& config) {
                      {"online", cores.online},
                      {"affinity", cores.allowed},
                      {"quota", cores.quota ? json(*cores.quota) : json()}};
-  const int64_t threads = std::max<int64_t>(1, config.run.threads) *
-                          (config.launch.trainers + config.launch.evaluators);
+  const int64_t threads = std::max<int64_t>(1, config.run.threads) * most_ranks_on_a_host(config);
   if (threads > cores.usable()) {
     finding.health = Health::kNote;
     finding.found += "; the configuration starts " + std::to_string(threads) + " threads or more";

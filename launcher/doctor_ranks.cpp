@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "launcher/doctor.h"
+#include "launcher/hosts.h"
 #include "launcher/mpi_command.h"
 #include "runtime/all_reduce_check.h"
 #include "runtime/captured_process.h"
@@ -86,6 +87,36 @@ Finding examine_mpi(const DoctorRequest& request) {
   return finding;
 }
 
+/// The hosts that the configuration names, each asked by a process there.
+Finding examine_launch_hosts(const DoctorRequest& request) {
+  const auto& launch = request.config.launch;
+  const int64_t ranks = launch.trainers + launch.evaluators;
+  Finding finding{.topic = "hosts"};
+  try {
+    const auto hosts = parse_hosts(launch.hosts, ranks);
+    for (const auto& state : examine_hosts(request.program, hosts, ranks)) {
+      if (!finding.found.empty()) finding.found += "; ";
+      finding.found += state.host.name + ": ";
+      finding.found += state.problem.empty() ? std::to_string(state.host.ranks) + " ranks, " +
+                                                   std::to_string(state.gpus) + " GPUs"
+                                             : state.problem;
+      finding.details["hosts"].push_back(
+          {{"name", state.host.name},
+           {"ranks", state.host.ranks},
+           {"gpus", state.gpus},
+           {"problem", state.problem.empty() ? json() : json(state.problem)}});
+      if (!state.problem.empty()) finding.health = Health::kProblem;
+    }
+  } catch (const ConfigError& error) {
+    finding.found = error.what();
+    finding.health = Health::kProblem;
+    return finding;
+  }
+  if (finding.health == Health::kProblem)
+    finding.advice = "try by hand: ssh HOST true, then mpirun -n 1 --host HOST hostname";
+  return finding;
+}
+
 Finding examine_slurm() {
   Finding finding{.topic = "slurm"};
   const auto srun = find_program("srun");
@@ -135,12 +166,15 @@ Finding examine_slurm() {
 }  // namespace
 
 std::vector<Finding> examine_ranks(const DoctorRequest& request) {
-  return {examine_mpi(request), examine_slurm()};
+  std::vector<Finding> findings{examine_mpi(request), examine_slurm()};
+  if (!request.config.launch.hosts.empty() && !started_under_mpi())
+    findings.push_back(examine_launch_hosts(request));
+  return findings;
 }
 
 int run_all_reduce_check() {
   MpiSession session;
-  configure_threads(1, session.local_size());
+  configure_threads(1);
   auto world = session.world();
   const auto check = check_all_reduce(*world);
   const bool exact = !world->agree_any(!check.exact);

@@ -16,6 +16,7 @@
 #include "runtime/host_info.h"
 #include "runtime/log.h"
 #include "runtime/nccl_communicator.h"
+#include "runtime/rank_cores.h"
 #include "runtime/threads.h"
 
 namespace limewash::launcher {
@@ -26,7 +27,7 @@ namespace {
 int run_under_mpi(int64_t threads, const std::function<void(MpiSession&)>& work) {
   MpiSession session;
   try {
-    configure_threads(threads, session.local_size());
+    configure_threads(threads, ranks_on_host(*session.world()));
     work(session);
     session.finalize();
     return kExitDone;
@@ -40,7 +41,7 @@ int run_under_mpi(int64_t threads, const std::function<void(MpiSession&)>& work)
 }
 
 int run_alone(int64_t threads, RankDevice device, const std::function<int(Communicator&)>& work) {
-  configure_threads(threads, 1);
+  configure_threads(threads);
   const auto communicator = make_single_process_communicator(device);
   return work(*communicator);
 }

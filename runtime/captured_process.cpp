@@ -98,7 +98,8 @@ std::string CapturedProcess::last_output_line() const {
 
 CapturedProcess run_captured(const std::vector<std::string>& arguments,
                              const std::vector<std::string>& environment,
-                             double seconds) {
+                             double seconds,
+                             const std::function<bool()>& cancelled) {
   using Clock = std::chrono::steady_clock;
   CapturedProcess result;
   // All memory is taken before the fork: other threads may hold the allocator's locks.
@@ -133,6 +134,7 @@ CapturedProcess run_captured(const std::vector<std::string>& arguments,
     if (streams[0].revents != 0 && !out.read_into(result.output)) streams[0].fd = -1;
     if (streams[1].revents != 0 && !err.read_into(result.errors)) streams[1].fd = -1;
     ended = ::waitpid(child, &status, WNOHANG) == child;
+    if (!result.timed_out && cancelled && cancelled()) deadline = 0;
     if (ended || elapsed() < deadline || killed) continue;
     ::kill(-child, result.timed_out ? SIGKILL : SIGTERM);
     killed = result.timed_out;

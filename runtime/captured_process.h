@@ -1,6 +1,7 @@
 #pragma once
 // Another program, run for its answer.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,9 +22,11 @@ struct CapturedProcess {
 
 /// Run `arguments` (the first is looked up in PATH) with `environment` ("NAME=value") added to this
 /// process's, without standard input, for at most `seconds`. At the end of the time it and what it
-/// started get SIGTERM, and two seconds later SIGKILL. Status 127: it could not be started.
+/// started get SIGTERM, and two seconds later SIGKILL; the time also ends when `cancelled` says so.
+/// Status 127: it could not be started.
 CapturedProcess run_captured(const std::vector<std::string>& arguments,
                              const std::vector<std::string>& environment,
-                             double seconds);
+                             double seconds,
+                             const std::function<bool()>& cancelled = {});
 
 }  // namespace limewash

@@ -132,8 +132,12 @@ std::optional<int64_t> limit_of(int resource) {
 }  // namespace
 
 int64_t CoreLimits::usable() const {
-  int64_t cores = allowed;
-  if (quota) cores = std::min(cores, static_cast<int64_t>(std::lround(*quota)));
+  return share(1, 1);
+}
+
+int64_t CoreLimits::share(int ranks, int ranks_on_cores) const {
+  int64_t cores = allowed / std::max(1, ranks_on_cores);
+  if (quota) cores = std::min<int64_t>(cores, std::lround(*quota) / std::max(1, ranks));
   return std::max<int64_t>(1, cores);
 }
 

@@ -22,6 +22,9 @@ struct CoreLimits {
 
   /// Cores that threads are worth starting for, at least 1.
   int64_t usable() const;
+  /// One rank's part of them, at least 1: `ranks_on_cores` share the allowed cores, `ranks` the
+  /// quota.
+  int64_t share(int ranks, int ranks_on_cores) const;
 };
 CoreLimits read_core_limits(const HostFiles& files = {});
 

@@ -1,6 +1,5 @@
 #include "runtime/threads.h"
 
-#include <algorithm>
 #include <string>
 
 #include <ATen/Parallel.h>
@@ -11,14 +10,13 @@
 
 namespace limewash {
 
-int64_t configure_threads(int64_t threads, int ranks_on_host) {
+int64_t configure_threads(int64_t threads, const RanksOnHost& ranks) {
   constexpr int64_t kMostThreads = 4096;
   if (threads < 0 || threads > kMostThreads) {
     throw ConfigError("threads = " + std::to_string(threads) + ": expected 0 to " +
                       std::to_string(kMostThreads));
   }
-  if (threads == 0)
-    threads = std::max<int64_t>(1, read_core_limits().usable() / std::max(1, ranks_on_host));
+  if (threads == 0) threads = read_core_limits().share(ranks.all, ranks.on_these_cores);
   at::set_num_threads(static_cast<int>(threads));
   cv::setNumThreads(static_cast<int>(threads));
   return threads;

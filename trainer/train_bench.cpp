@@ -146,7 +146,7 @@ void TrainBenchOptions::validate() const {
 TrainBenchReport bench_training(const TrainBenchOptions& options) {
   options.validate();
   TrainBenchReport report;
-  report.threads = configure_threads(options.threads, 1);
+  report.threads = configure_threads(options.threads);
   report.device = device_text(options);
   spdlog::info("making a network");
   const auto communicator = make_single_process_communicator(rank_device(options.device));

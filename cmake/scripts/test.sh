@@ -10,7 +10,8 @@ echo
 left_out=$(sed -n -e 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \(.*[^.]\) \.\.*\*\*\*\(Skipped\|Not Run\).*/  \1/p' "$log" | sort -u)
 # Each executable holds many tests; what they say of themselves stands in CTest's own log.
 all_output="build/$1/Testing/Temporary/LastTest.log"
-skipped=$(sed -n -e 's/^\[  SKIPPED \] \(.*[.].*\)/  \1/p' "$all_output" | sort -u)
+skipped=$(sed -n -e 's/^\[  SKIPPED \] \(.*[.].*\)/  \1/p' \
+  -e "s/^\(test_[a-z0-9_]*\) .*skipped [\"']\(.*\)[\"']$/  \1: \2/p" "$all_output" | sort -u)
 if [ -n "$skipped" ]; then
   left_out="$left_out
 $skipped"

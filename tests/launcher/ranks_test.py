@@ -80,10 +80,10 @@ def fill(path):
 class Launch:
     """A launch that is under way."""
 
-    def __init__(self, work, name, *settings, flags=(), folder=None):
+    def __init__(self, work, name, *settings, flags=(), folder=None, env=None):
         self.folder = folder or work.folder(name)
         self.process = subprocess.Popen([LIMEWASH, *work.arguments("launch", name, "run.threads=1", *settings, flags=flags)],
-                                        env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                                        env=env or environment(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def ranks(self):
         """Process numbers, by rank."""
