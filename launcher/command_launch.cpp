@@ -23,6 +23,7 @@
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "runtime/stop_signal.h"
+#include "runtime/time_limit.h"
 #include "trainer/run_folder.h"
 #include "trainer/run_summary.h"
 
@@ -62,6 +63,8 @@ std::vector<std::string> attempt_arguments(const std::string& program,
   for (const auto& [role, count] : ranks)
     arguments.insert(arguments.end(),
                      {"--set", std::string("launch.") + role + "=" + std::to_string(count)});
+  // The time is that of all attempts together.
+  arguments.insert(arguments.end(), {"--set", "run.time_limit_minutes=0"});
   if (resume) arguments.push_back("--resume");
   return arguments;
 }
@@ -179,6 +182,8 @@ void add_launch(CLI::App& app, Action& action, const std::string& program) {
       const auto config = load_config(flags->config, flags->overrides);
       config.validate_training();
       install_stop_signals();
+      const TimeLimit limit(
+          std::chrono::duration<double, std::ratio<60>>(config.run.time_limit_minutes));
       const int status = supervise(program, *flags, config);
       const auto folder = std::filesystem::path(config.run.output) / config.run.name;
       if (std::filesystem::exists(folder / "summary.json")) {

@@ -1,5 +1,6 @@
 // train: one rank of a training; alone, a complete single-process training.
 
+#include <chrono>
 #include <cstdio>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +15,7 @@
 #include "runtime/out_of_memory.h"
 #include "runtime/rank_gpu.h"
 #include "runtime/stop_signal.h"
+#include "runtime/time_limit.h"
 
 namespace limewash::launcher {
 
@@ -64,6 +66,8 @@ void add_train(CLI::App& app, Action& action) {
         return static_cast<int>(kExitDone);
       }
       install_stop_signals();
+      const TimeLimit limit(
+          std::chrono::duration<double, std::ratio<60>>(config.run.time_limit_minutes));
       // The launcher reads how a run under MPI ended from its summary.
       return run_by_role(
           config.run.threads,

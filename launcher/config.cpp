@@ -17,6 +17,10 @@ void RunOptions::describe(config::Fields& fields) {
                 device,
                 {"auto", "cpu", "cuda"},
                 "what the networks compute on; auto: a GPU for each rank where CUDA shows one");
+  fields.field("time_limit_minutes",
+               time_limit_minutes,
+               "minutes after which train or launch stops as if it were asked to; 0: none",
+               {0, 1e6});
 }
 
 void RunOptions::validate() const {

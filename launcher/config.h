@@ -24,6 +24,7 @@ struct RunOptions {
   std::string precision = "fp32";  ///< fp32 | bf16: of frozen weights and activations
   int64_t threads = 0;             ///< of one rank; 0: this host's cores shared by its ranks
   std::string device = "auto";     ///< auto | cpu | cuda: what the networks compute on
+  double time_limit_minutes = 0;   ///< after which train or launch stops; 0: none
   void describe(config::Fields& fields);
   void validate() const;
 };

@@ -11,6 +11,7 @@
 
 #include "data/dataset.h"
 #include "eval/evaluator.h"
+#include "launcher/queue_watch.h"
 #include "launcher/training_job.h"
 #include "models/adapter.h"
 #include "models/precision.h"
@@ -29,29 +30,6 @@ namespace {
 using trainer::EvaluationQueue;
 
 constexpr std::chrono::milliseconds kPauseBetweenLooks{50};
-
-/// Asks this process to stop once the trainers have ended: an evaluation that is under way then is
-/// for nobody.
-class EndWatch {
- public:
-  explicit EndWatch(const EvaluationQueue& queue)
-      : thread_([this, &queue] {
-          while (!done_) {
-            if (queue.has_ended()) return request_stop();
-            std::this_thread::sleep_for(kPauseBetweenLooks);
-          }
-        }) {}
-  ~EndWatch() {
-    done_ = true;
-    thread_.join();
-  }
-  EndWatch(const EndWatch&) = delete;
-  EndWatch& operator=(const EndWatch&) = delete;
-
- private:
-  std::atomic<bool> done_{false};
-  std::thread thread_;
-};
 
 /// Sleep until there is something to measure or to end for.
 void await_work(const EvaluationQueue& queue, int64_t done) {
@@ -110,10 +88,21 @@ int run_evaluator_job(const Config& config, const RankGroup& ranks) {
   eval::Evaluator evaluator(base, validation, config.reference, config.evaluation, ranks.own);
   evaluator.hide_progress();
 
-  ranks.all.quiet_barrier();
-  set_heartbeat_file(folder / kHeartbeatName);
   EvaluationQueue queue(folder);
-  const EndWatch watch(queue);
+  std::atomic<bool> trainers_are_ready{false};
+  const QueueWatch watch([&] {
+    // An evaluation that is under way when the trainers have ended is for nobody.
+    if (trainers_are_ready && queue.has_ended()) {
+      request_stop();
+      return false;
+    }
+    // The trainers may still be encoding: they don't wait for anybody then.
+    if (stop_requested() && !queue.is_asked_to_stop()) queue.ask_to_stop();
+    return true;
+  });
+  ranks.all.quiet_barrier();
+  trainers_are_ready = true;
+  set_heartbeat_file(folder / kHeartbeatName);
   int64_t done = -1;
   while (const auto entry = agree_on_next(queue, done, ranks.own)) {
     const bool base_alone = entry->step == 0;

@@ -1,11 +1,14 @@
 #include "launcher/training_job.h"
 
+#include <functional>
 #include <limits>
+#include <optional>
 
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
 #include "data/latent_cache.h"
+#include "launcher/queue_watch.h"
 #include "models/adapter_files.h"
 #include "models/fingerprint.h"
 #include "models/model_folder.h"
@@ -13,6 +16,7 @@
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "runtime/heartbeat.h"
+#include "runtime/stop_signal.h"
 #include "trainer/evaluation_queue.h"
 #include "trainer/loss_networks.h"
 #include "trainer/run_summary.h"
@@ -150,6 +154,15 @@ void record_start(tracking::RunRecorder& recorder,
       "training", train.folder().filename().string(), train.fingerprint(), train.folder().string());
 }
 
+/// Hears a stop that an evaluator alone was asked for, whatever the trainers are at.
+std::function<bool()> stop_if_asked(const std::filesystem::path& folder) {
+  return [queue = trainer::EvaluationQueue(folder)] {
+    if (!queue.is_asked_to_stop()) return true;
+    request_stop();
+    return false;
+  };
+}
+
 }  // namespace
 
 std::filesystem::path run_folder_of(const Config& config) {
@@ -190,7 +203,10 @@ int run_training_job(const Config& config, Begin begin, const RankGroup& ranks) 
     lock = std::make_unique<FolderLock>(folder);
     if (begin == Begin::kOverwrite) clear_run(folder);
     write_file_atomically(folder / "config.yaml", config::to_yaml(config));
+    if (ranks.evaluators > 0) trainer::EvaluationQueue(folder).begin();
   }
+  std::optional<QueueWatch> watch;
+  if (writer && ranks.evaluators > 0) watch.emplace(stop_if_asked(folder));
   communicator.barrier();
   // All ranks can be asked to stop from here on.
   set_heartbeat_file(folder / kHeartbeatName);

@@ -41,10 +41,13 @@ nlohmann::json parse(const fs::path& path) {
 EvaluationQueue::EvaluationQueue(const fs::path& run_folder)
     : folder_(run_folder / kFolder), checkpoints_(run_folder / "checkpoints") {}
 
-void EvaluationQueue::open(int64_t step) {
+void EvaluationQueue::begin() {
   fs::create_directories(folder_);
   fs::remove(folder_ / "ended");
   fs::remove(folder_ / "stop");
+}
+
+void EvaluationQueue::open(int64_t step) {
   const auto complete = complete_checkpoints(checkpoints_);
   for (const int64_t waiting : steps()) {
     const bool there = waiting == 0 || is_measured(waiting) ||

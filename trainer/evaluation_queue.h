@@ -27,8 +27,11 @@ class EvaluationQueue {
 
   // Of the trainer.
 
-  /// Begin an attempt that goes on after `step`: forgets how an earlier one ended, the steps
-  /// beyond, which come again, and those whose checkpoint is gone.
+  /// Before anything else of an attempt: forgets how an earlier one ended. A stop may be asked for
+  /// from here on.
+  void begin();
+  /// Go on after `step`: forgets the steps beyond, which come again, and those whose checkpoint is
+  /// gone.
   void open(int64_t step);
   /// The checkpoint of that step must be complete.
   void add(const Entry& entry);

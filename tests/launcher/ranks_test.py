@@ -265,6 +265,30 @@ class Ranks(unittest.TestCase):
         self.work.run("launch", "early", "run.threads=1", "launch.trainers=2", "launch.evaluators=1", *EVALUATES, flags=["--resume"])
         self.check_like_inline("early")
 
+    def test_an_evaluator_that_is_asked_alone_tells_trainers_that_encode(self):
+        launch = Launch(self.work, "encoding", "launch.trainers=2", "launch.evaluators=1", "data.variants=64", *EVALUATES)
+        wait_until(lambda: len(launch.ranks()) == 3 and (launch.folder / "queue").exists(), 90, "evaluator beside trainers")
+        time.sleep(3)
+        begin = time.monotonic()
+        os.kill(launch.ranks()[2], signal.SIGUSR1)
+        status, messages = launch.end()
+        self.assertEqual(status, 85, messages)
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertEqual(launch.losses(), 0)
+        self.assertEqual(self.work.summary("encoding")["status"], "stopped")
+
+    def test_a_time_limit_stops_like_a_signal(self):
+        for command, settings in (("launch", ("launch.trainers=2", "launch.evaluators=1")), ("train", ())):
+            name = f"limited-{command}"
+            begin = time.monotonic()
+            done = self.work.run(command, name, "run.threads=1", *settings, *LONG, "run.time_limit_minutes=0.3", check=False)
+            self.assertEqual(done.returncode, 85, done.stderr)
+            self.assertIn("the time limit of 0.3 min is reached", done.stderr)
+            self.assertLess(time.monotonic() - begin, 18 + 20)
+            steps = len(self.work.losses(name))
+            self.assertGreater(steps, 0)
+            self.assertTrue((self.work.folder(name) / f"checkpoints/step-{steps:06d}/DONE").exists())
+
     def test_two_launches_into_one_run(self):
         first = Launch(self.work, "taken", "launch.trainers=2", *LONG)
         wait_until(lambda: first.losses() >= 3, 90, "second step")

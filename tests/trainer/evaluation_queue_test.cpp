@@ -20,6 +20,7 @@ class EvaluationQueueTest : public testing::Test {
     folder_ =
         std::filesystem::temp_directory_path() / ("limewash-queue-" + std::to_string(::getpid()));
     std::filesystem::remove_all(folder_);
+    trainer_.begin();
     trainer_.open(0);
   }
   void TearDown() override {
@@ -90,6 +91,7 @@ TEST_F(EvaluationQueueTest, AnAttemptForgetsHowAnEarlierOneEndedAndWhatComesAgai
   EXPECT_TRUE(evaluators_.has_ended());
   EXPECT_TRUE(trainer_.is_asked_to_stop());
   for (const int64_t step : {10, 20, 30}) write_checkpoint(step);
+  trainer_.begin();
   trainer_.open(20);
   EXPECT_FALSE(evaluators_.has_ended());
   EXPECT_FALSE(trainer_.is_asked_to_stop());
@@ -101,6 +103,7 @@ TEST_F(EvaluationQueueTest, AStepWhoseCheckpointIsGoneIsForgottenUnlessItIsMeasu
   add({0, 10, 20, 30});
   evaluators_.mark_measured(10, nullptr);
   write_checkpoint(30);
+  trainer_.begin();
   trainer_.open(30);
   EXPECT_EQ(trainer_.steps(), (Steps{0, 10, 30}));
 }

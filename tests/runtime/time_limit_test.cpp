@@ -1,0 +1,42 @@
+#include "runtime/time_limit.h"
+
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "runtime/stop_signal.h"
+
+namespace limewash {
+namespace {
+
+using namespace std::chrono_literals;
+
+class TimeLimitTest : public testing::Test {
+ protected:
+  void TearDown() override {
+    request_stop(false);
+  }
+};
+
+TEST_F(TimeLimitTest, StopsWhenTheTimeIsUpAndNotBefore) {
+  const TimeLimit limit(300ms);
+  const auto begin = std::chrono::steady_clock::now();
+  while (!stop_requested() && std::chrono::steady_clock::now() - begin < 20s)
+    std::this_thread::sleep_for(5ms);
+  EXPECT_TRUE(stop_requested());
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 300ms);
+}
+
+TEST_F(TimeLimitTest, OneThatIsGoneStopsNothing) {
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    const TimeLimit limit(1s);
+    const TimeLimit none(0s);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 900ms) << "its end waits for nobody";
+  std::this_thread::sleep_for(1200ms);
+  EXPECT_FALSE(stop_requested());
+}
+
+}  // namespace
+}  // namespace limewash
