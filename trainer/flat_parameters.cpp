@@ -38,6 +38,17 @@ FlatParameters::FlatParameters(std::vector<models::NamedParameter> parameters,
   }
 }
 
+void FlatParameters::give_back_frozen() {
+  torch::NoGradGuard no_grad;
+  for (auto& parameter : parameters_) {
+    auto& tensor = parameter.tensor;
+    if (tensor.requires_grad()) continue;
+    const auto layout =
+        tensor.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+    tensor.set_data(tensor.clone(layout));
+  }
+}
+
 at::Tensor& FlatParameters::values() {
   return values_;
 }

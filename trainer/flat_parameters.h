@@ -21,6 +21,10 @@ class FlatParameters {
   /// The same, and move them all to `device`.
   FlatParameters(std::vector<models::NamedParameter> parameters, int64_t tail, at::Device device);
 
+  /// Give what is no longer trained (requires_grad) storage of its own again, in the layout that
+  /// layers have their frozen weights in: channels last for convolutions.
+  void give_back_frozen();
+
   /// All weights, [size()], float32. In-place changes are changes of the weights.
   at::Tensor& values();
   /// All gradients followed by the tail, [size() + tail]: what is reduced.

@@ -150,6 +150,7 @@ void Trainer::begin_stage(size_t place) {
   const Stage& stage = stages_[place];
   const int64_t tail = parameters_.tail().numel();
   trained_ = trained_parts(parts_.adapter, parts_.base.unet, stage.name);
+  parameters_.give_back_frozen();
   parameters_ = FlatParameters(all_parameters(trained_), tail);
   optimizer_ = AdamW(stage.optimizer, parameters_.values(), sizes_of(trained_));
   stage_ = place;

@@ -74,6 +74,15 @@ class Stages(unittest.TestCase):
                          "the first stage's weights, averaged as they would be exported, stay in the second")
         self.assertNotEqual(self.adapter("sequential")["lora"], self.adapter("first")["lora"])
 
+    def test_what_a_full_stage_trained_computes_the_same_after_a_resume(self):
+        both = ("run.threads=1", "evaluation.every=0", "checkpoint.every=0", "training.steps=8", "optimizer.ema=0",
+                "training.stages=[{stage: full, steps: 4}, {stage: lora, steps: 4}]", f"base.ip_adapter={self.ip_adapter}")
+        self.work.run("train", "full-first", *both)
+        self.work.run("train", "full-first-stopped", *both, "training.stop_at=5", check=False)
+        self.work.run("train", "full-first-stopped", *both, flags=["--resume"])
+        self.assertEqual(self.work.losses("full-first-stopped"), self.work.losses("full-first"))
+        self.assertEqual(self.work.weights("full-first-stopped", 8), self.work.weights("full-first", 8))
+
     def test_a_run_of_stages_resumes_inside_each_and_between_them(self):
         both = ("run.threads=1", "evaluation.every=0", "checkpoint.every=2", "launch.trainers=2", "training.steps=10",
                 "training.stages=[{stage: ip_adapter, steps: 4}, {stage: lora, steps: 3}, {stage: joint, steps: 3}]")

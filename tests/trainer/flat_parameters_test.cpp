@@ -34,6 +34,26 @@ TEST(FlatParameters, CollectsGradientsOfSeveralBackwardPasses) {
   EXPECT_TRUE(torch::equal(parameters[0].tensor.grad(), torch::zeros({2, 3})));
 }
 
+TEST(FlatParameters, GivesBackWhatIsNoLongerTrained) {
+  const auto kernel =
+      torch::rand({4, 3, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_(true);
+  const auto before = kernel.detach().clone();
+  auto parameters = two_parameters();
+  parameters.push_back({"kernel", kernel});
+  FlatParameters flat(parameters, 1);
+  EXPECT_FALSE(kernel.is_contiguous(at::MemoryFormat::ChannelsLast));
+  parameters[0].tensor.set_requires_grad(false);
+  parameters[2].tensor.set_requires_grad(false);
+  flat.give_back_frozen();
+  EXPECT_TRUE(kernel.is_contiguous(at::MemoryFormat::ChannelsLast)) << "as layers make it";
+  EXPECT_TRUE(torch::equal(kernel, before));
+  torch::NoGradGuard no_grad;
+  flat.values().fill_(7.0);
+  EXPECT_TRUE(torch::equal(kernel, before)) << "it has left the buffer";
+  EXPECT_TRUE(torch::equal(parameters[0].tensor, torch::full({2, 3}, 2.0)));
+  EXPECT_TRUE(torch::equal(parameters[1].tensor, torch::full({4}, 7.0)));
+}
+
 TEST(FlatParameters, NamesTheLayout) {
   EXPECT_EQ(layout_of(two_parameters()), "first:[2, 3]\nsecond:[4]\n");
 }
