@@ -36,9 +36,12 @@ std::optional<Placement> fit_placement(const PlacementRequest& request,
   }
   if (request.wanted.hosts.empty()) left.hosts.clear();
   if (places < request.wanted.ranks()) {
-    const int64_t evaluators = std::min<int64_t>(request.wanted.evaluators, 1);
-    left.trainers = most_trainers(std::min(request.wanted.trainers, places - evaluators),
-                                  request.micro_batches);
+    // Trainers evaluate themselves where there is no place for anybody else.
+    for (const int64_t evaluators : {std::min<int64_t>(request.wanted.evaluators, 1), int64_t{0}}) {
+      left.trainers = most_trainers(std::min(request.wanted.trainers, places - evaluators),
+                                    request.micro_batches);
+      if (left.trainers >= request.min_trainers) break;
+    }
     left.evaluators = std::min(request.wanted.evaluators, places - left.trainers);
   }
   if (left.trainers < std::max<int64_t>(request.min_trainers, 1)) return std::nullopt;

@@ -34,8 +34,8 @@ bool compute_on_gpus(const std::string& device, const std::vector<HostState>& st
 
 /// `wanted` on the places that `states` still offer, those of request.wanted.hosts: a place is a
 /// rank's on a host that can be reached, on GPUs with a GPU for it. As many trainers as share the
-/// micro-batches evenly, then evaluators, at least one where there were any. Nothing: fewer
-/// trainers than allowed are left.
+/// micro-batches evenly, then evaluators, at least one where there were any unless that takes the
+/// place of a trainer that must be. Nothing: fewer trainers than allowed are left.
 std::optional<Placement> fit_placement(const PlacementRequest& request,
                                        const std::vector<HostState>& states);
 

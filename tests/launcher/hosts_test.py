@@ -130,6 +130,21 @@ class Hosts(unittest.TestCase):
         self.check_nothing_is_left()
 
     @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    def test_the_last_place_is_a_trainers_who_then_evaluates(self):
+        launch = self.launch("last-place", "launch.trainers=2", "launch.evaluators=1", f"launch.hosts=[{HERE}:1, other:2]",
+                             "checkpoint.every=2", *EVALUATES)
+        wait_until(lambda: launch.losses() >= 8, 120, "eighth step")
+        self.lose_the_other_host()
+        status, messages = launch.end(300)
+        self.assertEqual(status, 0, messages)
+        self.assertIn(f"going on with 1 of 2 trainers and 0 of 1 evaluators on {HERE}:1", messages)
+        summary = self.work.summary("last-place")
+        self.assertEqual((summary["trainers"], summary["status"]), (1, "finished"))
+        self.assertEqual([summary["evaluations"][0]["step"], summary["evaluations"][-1]["step"]], [0, 20])
+        self.assertFalse((launch.folder / "queue").exists())
+        self.check_nothing_is_left()
+
+    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
     def test_a_run_that_wants_all_its_trainers_waits_for_the_host(self):
         launch = self.launch("waits", "launch.trainers=4", "launch.min_trainers=4", f"launch.hosts=[{HERE}, other]",
                              "launch.max_restarts=20", *EVALUATES)

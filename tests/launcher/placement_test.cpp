@@ -94,11 +94,21 @@ TEST(Placement, TooFewTrainersAreNone) {
   EXPECT_FALSE(fit_placement(request, states));
 }
 
-TEST(Placement, OnePlaceForTwoRolesIsNone) {
+TEST(Placement, ATrainerThatMustBeTakesTheLastEvaluatorsPlace) {
   PlacementRequest request;
-  request.wanted = {1, 1, {{"n1", 1}, {"n2", 1}}};
-  EXPECT_FALSE(
-      fit_placement(request, {{.host = {"n1", 1}}, {.host = {"n2", 1}, .problem = "no route"}}));
+  request.wanted = {2, 1, {{"n1", 2}, {"n2", 1}}};
+  request.micro_batches = 4;
+  const std::vector<HostState> states{{.host = {"n1", 2}},
+                                      {.host = {"n2", 1}, .problem = "no route"}};
+  auto left = fit_placement(request, states);
+  ASSERT_TRUE(left);
+  EXPECT_EQ(left->trainers, 1);
+  EXPECT_EQ(left->evaluators, 1);
+  request.min_trainers = 2;
+  left = fit_placement(request, states);
+  ASSERT_TRUE(left);
+  EXPECT_EQ(left->trainers, 2);
+  EXPECT_EQ(left->evaluators, 0);
 }
 
 TEST(Placement, EachRankOnAGpuNeedsOne) {
