@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -30,8 +29,6 @@
 namespace limewash::launcher {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct LaunchFlags : CommonFlags {
   bool resume = false;
@@ -101,11 +98,6 @@ int status_of_stopped(const std::filesystem::path& folder) {
 /// Before the attempt after this one, doubling from a second to half a minute.
 std::chrono::seconds pause_after(int64_t attempt) {
   return std::chrono::seconds(std::min<int64_t>(int64_t{1} << std::min<int64_t>(attempt, 5), 30));
-}
-
-void sleep_unless_stopped(std::chrono::seconds pause) {
-  for (const auto end = Clock::now() + pause; Clock::now() < end && !stop_requested();)
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
 }
 
 int supervise(const std::string& program, const LaunchFlags& flags, const Config& config) {

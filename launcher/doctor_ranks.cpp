@@ -1,7 +1,6 @@
 // mpirun, PMIx, Slurm.
 
 #include <cstdio>
-#include <cstdlib>
 
 #include "launcher/doctor.h"
 #include "launcher/hosts.h"
@@ -9,6 +8,7 @@
 #include "runtime/all_reduce_check.h"
 #include "runtime/captured_process.h"
 #include "runtime/communicator.h"
+#include "runtime/environment.h"
 #include "runtime/error.h"
 #include "runtime/host_info.h"
 #include "runtime/threads.h"
@@ -26,11 +26,6 @@ constexpr double kToolSeconds = 10;
 std::string first_line(const std::vector<std::string>& arguments) {
   const auto answer = run_captured(arguments, {}, kToolSeconds);
   return answer.status == 0 ? answer.output.substr(0, answer.output.find('\n')) : "";
-}
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
 }
 
 Finding examine_mpi(const DoctorRequest& request) {
@@ -120,7 +115,7 @@ Finding examine_launch_hosts(const DoctorRequest& request) {
 Finding examine_slurm() {
   Finding finding{.topic = "slurm"};
   const auto srun = find_program("srun");
-  const std::string job = environment("SLURM_JOB_ID");
+  const std::string job = environment_variable("SLURM_JOB_ID");
   finding.details = {{"srun", srun.empty() ? json() : json(srun.string())},
                      {"pmix", json()},
                      {"job", job.empty() ? json() : json(job)}};
@@ -154,7 +149,7 @@ Finding examine_slurm() {
                            "SLURM_MEM_PER_NODE",
                            "SLURM_JOB_PARTITION",
                            "SLURM_JOB_GPUS"}) {
-    const std::string value = environment(name);
+    const std::string value = environment_variable(name);
     if (value.empty()) continue;
     allocation[name] = value;
     finding.found += std::string(", ") + name + "=" + value;

@@ -39,12 +39,10 @@ void await_work(const EvaluationQueue& queue, int64_t done) {
 }
 
 /// What all evaluators measure next, as rank 0 sees it; nullopt: they end.
-std::optional<EvaluationQueue::Entry> agree_on_next(EvaluationQueue& queue,
+std::optional<EvaluationQueue::Entry> agree_on_next(const EvaluationQueue& queue,
                                                     int64_t done,
                                                     Communicator& evaluators) {
   await_work(queue, done);
-  // Whoever was asked alone tells the others, and the trainers.
-  if (stop_requested() && !queue.has_ended()) queue.ask_to_stop();
   nlohmann::json choice;
   if (evaluators.rank() == 0 && !stop_requested() && !queue.is_asked_to_stop()) {
     if (const auto entry = queue.next(done)) choice = {entry->step, entry->last};
@@ -96,7 +94,7 @@ int run_evaluator_job(const Config& config, const RankGroup& ranks) {
       request_stop();
       return false;
     }
-    // The trainers may still be encoding: they don't wait for anybody then.
+    // Whoever was asked alone tells the others, and the trainers, which may still be encoding.
     if (stop_requested() && !queue.is_asked_to_stop()) queue.ask_to_stop();
     return true;
   });

@@ -5,7 +5,6 @@
 #include <cctype>
 #include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -16,6 +15,7 @@
 
 #include "launcher/mpi_command.h"
 #include "runtime/captured_process.h"
+#include "runtime/environment.h"
 #include "runtime/error.h"
 #include "runtime/host_info.h"
 #include "runtime/rank_gpu.h"
@@ -70,11 +70,6 @@ std::optional<std::vector<int64_t>> expand_task_counts(const std::string& text) 
     counts.insert(counts.end(), static_cast<size_t>(*times), *count);
   }
   return counts;
-}
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
 }
 
 std::vector<std::string> slurm_host_names(const std::string& list) {
@@ -171,15 +166,15 @@ std::vector<Host> slurm_hosts(const std::vector<std::string>& names,
 
 std::vector<Host> hosts_of(const std::vector<std::string>& entries, int64_t ranks) {
   if (!entries.empty()) return parse_hosts(entries, ranks);
-  const auto list = environment("SLURM_JOB_NODELIST");
+  const auto list = environment_variable("SLURM_JOB_NODELIST");
   if (!list.empty())
-    return slurm_hosts(slurm_host_names(list), environment("SLURM_TASKS_PER_NODE"), ranks);
+    return slurm_hosts(slurm_host_names(list), environment_variable("SLURM_TASKS_PER_NODE"), ranks);
   for (const char* other : {"PBS_NODEFILE",
                             "LSB_HOSTS",
                             "LSB_MCPU_HOSTS",
                             "PE_HOSTFILE",
                             "OMPI_MCA_orte_default_hostfile"}) {
-    if (!environment(other).empty())
+    if (!environment_variable(other).empty())
       throw InputError(std::string(other) + " says where ranks run; expected launch.hosts");
   }
   return {};

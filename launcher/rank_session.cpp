@@ -27,7 +27,7 @@ namespace {
 int run_under_mpi(int64_t threads, const std::function<void(MpiSession&)>& work) {
   MpiSession session;
   try {
-    configure_threads(threads, ranks_on_host(*session.world()));
+    configure_threads(threads, {session.local_size(), ranks_on_these_cores(*session.world())});
     work(session);
     session.finalize();
     return kExitDone;

@@ -2,12 +2,12 @@
 
 #include <chrono>
 #include <exception>
-#include <thread>
 
 #include <spdlog/spdlog.h>
 
 #include "runtime/host_info.h"
 #include "runtime/stop_signal.h"
+#include "runtime/time_limit.h"
 
 namespace limewash::launcher {
 
@@ -19,13 +19,13 @@ constexpr std::chrono::seconds kPauseBetweenLooks{10};
 /// Until too little is tried all the same: a host takes minutes to start again.
 constexpr std::chrono::minutes kLongestWait{5};
 
-PlacementRequest request_of(const Config& config) {
+PlacementRequest request_of(const Config& config, const Placement& configured) {
   PlacementRequest request{
-      .wanted = configured_placement(config),
+      .wanted = configured,
       .micro_batches = config.training.global_batch / config.training.micro_batch,
       .min_trainers = config.launch.min_trainers,
       .device = config.run.device};
-  request.wanted.hosts = hosts_of(config.launch.hosts, request.wanted.ranks());
+  request.wanted.hosts = hosts_of(config.launch.hosts, configured.ranks());
   return request;
 }
 
@@ -45,14 +45,9 @@ void say_what_is_missing(const std::vector<HostState>& states, const std::string
   }
 }
 
-void sleep_unless_stopped(std::chrono::seconds pause) {
-  for (const auto end = Clock::now() + pause; Clock::now() < end && !stop_requested();)
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-}
-
 Placement look_for_placement(const std::string& program, const Config& config) {
   const auto configured = configured_placement(config);
-  const auto request = request_of(config);
+  const auto request = request_of(config, configured);
   // This host alone, without GPUs, has nothing to lose.
   if (request.wanted.hosts.empty() && config.run.device == "cpu") return configured;
   const auto begin = Clock::now();

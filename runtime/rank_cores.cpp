@@ -12,16 +12,14 @@ namespace limewash {
 
 namespace {
 
-/// Two lines, and a byte for each core.
+/// A line, and a byte for each core.
 std::string encode(const RankCores& cores) {
-  return cores.host + "\n" + cores.machine + "\n" +
-         std::string(cores.allowed.begin(), cores.allowed.end());
+  return cores.machine + "\n" + std::string(cores.allowed.begin(), cores.allowed.end());
 }
 
 RankCores decode(const std::string& bytes) {
   std::istringstream text(bytes);
   RankCores cores;
-  std::getline(text, cores.host);
   std::getline(text, cores.machine);
   cores.allowed.assign(std::istreambuf_iterator<char>(text), {});
   return cores;
@@ -39,7 +37,7 @@ bool share_a_core(const RankCores& one, const RankCores& other) {
 
 RankCores read_rank_cores() {
   RankCores cores;
-  cores.host = cores.machine = host_name();
+  cores.machine = host_name();
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   if (std::string boot; std::getline(file, boot)) cores.machine = boot;
   cpu_set_t set;
@@ -50,21 +48,17 @@ RankCores read_rank_cores() {
   return cores;
 }
 
-RanksOnHost count_ranks(const RankCores& own, const std::vector<RankCores>& all) {
-  RanksOnHost ranks{.all = 0, .on_these_cores = 0};
-  for (const auto& other : all) {
-    if (other.machine != own.machine) continue;
-    if (other.host == own.host) ++ranks.all;
-    if (share_a_core(own, other)) ++ranks.on_these_cores;
-  }
-  return ranks;
+int count_sharers(const RankCores& own, const std::vector<RankCores>& all) {
+  return static_cast<int>(std::count_if(all.begin(), all.end(), [&](const RankCores& other) {
+    return other.machine == own.machine && share_a_core(own, other);
+  }));
 }
 
-RanksOnHost ranks_on_host(Communicator& ranks) {
+int ranks_on_these_cores(Communicator& ranks) {
   const auto own = read_rank_cores();
   std::vector<RankCores> all;
   for (const auto& bytes : ranks.all_gather(encode(own))) all.push_back(decode(bytes));
-  return count_ranks(own, all);
+  return count_sharers(own, all);
 }
 
 }  // namespace limewash

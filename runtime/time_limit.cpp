@@ -17,4 +17,10 @@ TimeLimit::TimeLimit(std::chrono::duration<double> limit) {
   });
 }
 
+void sleep_unless_stopped(std::chrono::duration<double> pause) {
+  using Clock = std::chrono::steady_clock;
+  for (const auto begin = Clock::now(); Clock::now() - begin < pause && !stop_requested();)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+}
+
 }  // namespace limewash

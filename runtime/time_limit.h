@@ -1,5 +1,5 @@
 #pragma once
-// A stop by the clock.
+// Stops and the clock.
 
 #include <chrono>
 #include <condition_variable>
@@ -19,5 +19,8 @@ class TimeLimit {
   std::condition_variable_any wake_;
   std::jthread thread_;
 };
+
+/// Sleep for `pause`, or until this process is asked to stop.
+void sleep_unless_stopped(std::chrono::duration<double> pause);
 
 }  // namespace limewash

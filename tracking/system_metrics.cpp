@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstdlib>
 #include <fstream>
 #include <mutex>
 #include <sstream>
 #include <system_error>
+
+#include "runtime/environment.h"
 
 namespace limewash::tracking {
 namespace {
@@ -17,8 +18,8 @@ constexpr auto kLongestStop = std::chrono::seconds(2);
 }  // namespace
 
 std::string system_metrics_prefix() {
-  const char* node = std::getenv("MLFLOW_SYSTEM_METRICS_NODE_ID");
-  return node == nullptr || *node == '\0' ? "system/" : "system/" + std::string(node) + "/";
+  const auto node = environment_variable("MLFLOW_SYSTEM_METRICS_NODE_ID");
+  return node.empty() ? "system/" : "system/" + node + "/";
 }
 
 SystemMonitor::SystemMonitor(std::filesystem::path folder,

@@ -7,15 +7,11 @@
 #include <map>
 #include <string_view>
 
+#include "runtime/environment.h"
 #include "runtime/error.h"
 
 namespace limewash::tracking {
 namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
@@ -39,7 +35,7 @@ std::string header_text(std::string text) {
 /// [mlflow] of ~/.mlflow/credentials.
 std::map<std::string, std::string> credentials_file() {
   std::map<std::string, std::string> values;
-  const std::string home = environment("HOME");
+  const std::string home = environment_variable("HOME");
   if (home.empty()) return values;
   std::ifstream file(home + "/.mlflow/credentials");
   bool inside = false;
@@ -127,7 +123,7 @@ std::string percent_decode(const std::string& text) {
 TrackerAddress tracker_address_from_environment(const std::string& configured_uri) {
   TrackerAddress address;
   std::string uri =
-      trim(configured_uri.empty() ? environment("MLFLOW_TRACKING_URI") : configured_uri);
+      trim(configured_uri.empty() ? environment_variable("MLFLOW_TRACKING_URI") : configured_uri);
   if (uri.empty()) return address;
   if (!is_http_uri(uri)) {
     const std::string shown = has_credentials(uri) ? "it" : "'" + uri + "'";
@@ -150,7 +146,7 @@ TrackerAddress tracker_address_from_environment(const std::string& configured_ur
 
   auto file = credentials_file();
   const auto choose = [&file](std::string& value, const char* name) {
-    if (const std::string set = environment(name); !set.empty()) {
+    if (const std::string set = environment_variable(name); !set.empty()) {
       value = set;
     } else if (value.empty()) {
       value = file[lower(name)];
@@ -158,13 +154,13 @@ TrackerAddress tracker_address_from_environment(const std::string& configured_ur
   };
   choose(address.username, "MLFLOW_TRACKING_USERNAME");
   choose(address.password, "MLFLOW_TRACKING_PASSWORD");
-  address.token = environment("MLFLOW_TRACKING_TOKEN");
-  const std::string insecure = lower(environment("MLFLOW_TRACKING_INSECURE_TLS"));
+  address.token = environment_variable("MLFLOW_TRACKING_TOKEN");
+  const std::string insecure = lower(environment_variable("MLFLOW_TRACKING_INSECURE_TLS"));
   address.verify_tls = insecure != "true" && insecure != "1";
-  address.server_certificate = environment("MLFLOW_TRACKING_SERVER_CERT_PATH");
-  address.client_certificate = environment("MLFLOW_TRACKING_CLIENT_CERT_PATH");
-  address.workspace = header_text(environment("MLFLOW_WORKSPACE"));
-  const double seconds = std::atof(environment("MLFLOW_HTTP_REQUEST_TIMEOUT").c_str());
+  address.server_certificate = environment_variable("MLFLOW_TRACKING_SERVER_CERT_PATH");
+  address.client_certificate = environment_variable("MLFLOW_TRACKING_CLIENT_CERT_PATH");
+  address.workspace = header_text(environment_variable("MLFLOW_WORKSPACE"));
+  const double seconds = std::atof(environment_variable("MLFLOW_HTTP_REQUEST_TIMEOUT").c_str());
   if (seconds > 0) address.timeout_seconds = std::min(seconds, 3600.0);
   return address;
 }

@@ -2,32 +2,25 @@
 #include <cctype>
 #include <cstdlib>
 
+#include "runtime/environment.h"
 #include "runtime/error.h"
 #include "tracking/run_recorder.h"
 #include "tracking/tracker_address.h"
 
 namespace limewash::tracking {
-namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-}  // namespace
-
 std::string default_experiment() {
-  const std::string name = environment("MLFLOW_EXPERIMENT_NAME");
+  const std::string name = environment_variable("MLFLOW_EXPERIMENT_NAME");
   return name.empty() ? "limewash" : name;
 }
 
 double default_system_metrics_interval() {
-  std::string enabled = environment("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING");
+  std::string enabled = environment_variable("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING");
   std::transform(enabled.begin(), enabled.end(), enabled.begin(), [](unsigned char c) {
     return static_cast<char>(std::tolower(c));
   });
   if (enabled == "false" || enabled == "0") return 0;
-  const double seconds = std::atof(environment("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL").c_str());
+  const double seconds =
+      std::atof(environment_variable("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL").c_str());
   return seconds > 0 ? std::clamp(seconds, kShortestSystemInterval, kLongestSystemInterval) : 10;
 }
 

@@ -53,7 +53,8 @@ class EvaluationQueue {
   void mark_measured(int64_t step, const nlohmann::json& controls);
   bool has_ended() const;
 
-  /// A stop that rank 0 was not asked for itself: of an evaluator, or of a trainer that waits.
+  /// A stop that rank 0 was not asked for itself: of an evaluator, or of a trainer that waits. The
+  /// process of rank 0 looks for it all the time, so the trainer need not.
   void ask_to_stop();
   bool is_asked_to_stop() const;
 

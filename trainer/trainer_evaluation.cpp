@@ -95,7 +95,6 @@ void Trainer::hand_over_if_due() {
 
 void Trainer::take_evaluations() {
   if (!queue_) return;
-  if (queue_->is_asked_to_stop()) request_stop();
   const auto waiting = handed_over_;
   for (const int64_t step : waiting) {
     if (!handed_over_.contains(step) || !queue_->is_measured(step)) continue;

@@ -1,7 +1,5 @@
 #include "launcher/hosts.h"
 
-#include <cstdlib>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -11,27 +11,13 @@ import subprocess
 import time
 import unittest
 
-from program import Workspace, environment, limewash
+from program import Workspace, environment, limewash, processes_with
 from ranks_test import EVALUATES, Launch, wait_until
 
 HERE = socket.gethostname()
 AGENT = pathlib.Path(__file__).with_name("other_host.sh")
-
-
-def can_have_other_hosts():
-    return subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode == 0
-
-
-def processes_with(setting):
-    """Numbers of the processes that have NAME=VALUE in their environment."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and setting.encode() in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-        except OSError:
-            pass
-    return found
+on_another_host = unittest.skipUnless(subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode == 0,
+                                      "another host name takes the right to unshare")
 
 
 def allowed_cores(pid):
@@ -89,7 +75,7 @@ class Hosts(unittest.TestCase):
         return max(abs(float(one["loss"]) - float(two["loss"])) / abs(float(two["loss"]))
                    for one, two in zip(self.work.losses(name), self.work.losses(other), strict=True))
 
-    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    @on_another_host
     def test_ranks_on_two_hosts_equal_ranks_on_one(self):
         settings = ("launch.trainers=4", "launch.evaluators=1", f"launch.hosts=[other:3, {HERE}:2]", *EVALUATES)
         launch = self.launch("two-hosts", *settings, MLFLOW_EXPERIMENT_NAME="of-the-launching-host")
@@ -106,7 +92,7 @@ class Hosts(unittest.TestCase):
         self.assertEqual(self.work.weights("two-hosts", 20), self.work.weights("four", 20))
         self.check_nothing_is_left()
 
-    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    @on_another_host
     def test_a_lost_host_leaves_fewer_trainers_until_it_is_back(self):
         launch = self.launch("lost", "launch.trainers=4", "launch.evaluators=1", f"launch.hosts=[{HERE}:3, other:2]",
                              "training.steps=60", "checkpoint.every=2")
@@ -129,7 +115,7 @@ class Hosts(unittest.TestCase):
         self.assertLess(self.relative_loss_difference("lost", "straight"), 1e-4)
         self.check_nothing_is_left()
 
-    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    @on_another_host
     def test_the_last_place_is_a_trainers_who_then_evaluates(self):
         launch = self.launch("last-place", "launch.trainers=2", "launch.evaluators=1", f"launch.hosts=[{HERE}:1, other:2]",
                              "checkpoint.every=2", *EVALUATES)
@@ -144,13 +130,13 @@ class Hosts(unittest.TestCase):
         self.assertFalse((launch.folder / "queue").exists())
         self.check_nothing_is_left()
 
-    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    @on_another_host
     def test_a_run_that_wants_all_its_trainers_waits_for_the_host(self):
         launch = self.launch("waits", "launch.trainers=4", "launch.min_trainers=4", f"launch.hosts=[{HERE}, other]",
                              "launch.max_restarts=20", *EVALUATES)
         wait_until(lambda: launch.losses() >= 8, 120, "eighth step")
         self.lose_the_other_host()
-        wait_until(lambda: self.asked_in_vain() >= 2, 90, "second attempt after a look at the host")
+        wait_until(lambda: self.asked_in_vain() >= 2, 90, "second look at the host")
         (self.lost / "other").unlink()
         status, messages = launch.end(300)
         self.assertEqual(status, 0, messages)
@@ -158,7 +144,7 @@ class Hosts(unittest.TestCase):
         self.assertEqual(self.work.weights("waits", 20), self.work.weights("four", 20))
         self.check_nothing_is_left()
 
-    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    @on_another_host
     def test_ranks_whose_daemon_dies_end_too(self):
         launch = self.launch("daemon", "launch.trainers=4", f"launch.hosts=[{HERE}:2, other:2]", *EVALUATES)
         wait_until(lambda: launch.losses() >= 8, 120, "eighth step")
@@ -168,7 +154,7 @@ class Hosts(unittest.TestCase):
         self.assertEqual(self.work.weights("daemon", 20), self.work.weights("four", 20))
         self.check_nothing_is_left()
 
-    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    @on_another_host
     def test_a_stop_reaches_ranks_on_both_hosts(self):
         launch = self.launch("stopped", "launch.trainers=4", f"launch.hosts=[other:2, {HERE}:2]", "training.steps=4000")
         wait_until(lambda: launch.losses() >= 8, 120, "eighth step")
@@ -180,7 +166,7 @@ class Hosts(unittest.TestCase):
         self.assertEqual(self.work.summary("stopped")["status"], "stopped")
         self.check_nothing_is_left()
 
-    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    @on_another_host
     def test_a_host_that_was_never_there_is_no_loss(self):
         (self.lost / "other").touch()
         launch = self.launch("never", "launch.trainers=2", f"launch.hosts=[{HERE}:1, other:1]", "launch.max_restarts=1")
@@ -189,7 +175,7 @@ class Hosts(unittest.TestCase):
         self.assertIn("No route to host", messages)
         self.assertNotIn("going on with", messages)
 
-    @unittest.skipUnless(can_have_other_hosts(), "another host name takes the right to unshare")
+    @on_another_host
     def test_the_doctor_asks_every_host(self):
         arguments = ("doctor", "--json", "--set", "launch.trainers=4", "--set", f"launch.hosts=[{HERE}:3, other:1]")
         for gone in (False, True):

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
+
+from program import processes_with
+from ranks_test import wait_until
 
 CONFIG = """
 ClusterName=limewash-test
@@ -73,7 +75,7 @@ class Slurm:
         try:
             self.start("munged", "--foreground", "--force", f"--key-file={key}", f"--socket={munge}/socket", f"--pid-file={munge}/pid",
                        f"--log-file={munge}/log", f"--seed-file={munge}/seed")
-            self.wait_until(lambda: (munge / "socket").exists(), 20, "munge")
+            wait_until(lambda: (munge / "socket").exists(), 20, "munge")
             self.start("slurmctld", "-D")
             for node in NODES:
                 self.start_node(node)
@@ -90,31 +92,17 @@ class Slurm:
                    f"hostname {node} && mount --bind '{self.folder}/hosts' /etc/hosts && exec slurmd -D -N {node}")
 
     def wait_for_nodes(self):
-        self.wait_until(lambda: self.run("sinfo", "-h", "-o", "%D %t") == f"{len(NODES)} idle", 60, "idle nodes")
+        wait_until(lambda: self.run("sinfo", "-h", "-o", "%D %t") == f"{len(NODES)} idle", 60, "idle nodes")
 
     def run(self, *command):
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
-    def wait_until(self, condition, seconds, what):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"no {what} within {seconds} s")
-            time.sleep(0.2)
-
     def processes_of(self, node):
         """Numbers of the node's processes, its daemon's included."""
-        setting, found = f"SLURM_CONF={self.config}".encode(), []
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                ours = entry.name.isdigit() and setting in (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if ours:
-                name = subprocess.run(["nsenter", "-t", entry.name, "-u", "hostname"], capture_output=True, text=True)
-                if name.stdout.strip() == node:
-                    found.append(int(entry.name))
-        return found
+        def name(pid):
+            return subprocess.run(["nsenter", "-t", str(pid), "-u", "hostname"], capture_output=True, text=True).stdout.strip()
+
+        return [pid for pid in processes_with(f"SLURM_CONF={self.config}") if name(pid) == node]
 
     def lose(self, node):
         """All of the node ends at once, and it does not come back by itself."""

@@ -38,5 +38,14 @@ TEST_F(TimeLimitTest, OneThatIsGoneStopsNothing) {
   EXPECT_FALSE(stop_requested());
 }
 
+TEST_F(TimeLimitTest, ASleepEndsAtAStop) {
+  const auto begin = std::chrono::steady_clock::now();
+  sleep_unless_stopped(200ms);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 200ms);
+  const TimeLimit limit(200ms);
+  sleep_unless_stopped(60s);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 30s);
+}
+
 }  // namespace
 }  // namespace limewash
