@@ -8,6 +8,7 @@
 #include <torch/torch.h>
 
 #include "eval/size_text.h"
+#include "models/device_constant.h"
 #include "models/safetensors.h"
 #include "models/strict_json.h"
 #include "models/weights.h"
@@ -127,12 +128,12 @@ class Tensors {
 
 /// Pixels [N, 3, H, W] in [-1, 1] as the networks of ImageNet take them.
 at::Tensor scaled(const at::Tensor& pixels) {
-  const auto of_channels = [&](std::vector<float> values) {
-    return torch::tensor(values).view({1, 3, 1, 1}).to(pixels.device());
+  const auto of_channels = [](std::vector<float> values) {
+    return models::DeviceConstant(torch::tensor(values).view({1, 3, 1, 1}));
   };
-  const at::Tensor shift = of_channels({-0.030f, -0.088f, -0.188f});
-  const at::Tensor scale = of_channels({0.458f, 0.448f, 0.450f});
-  return (pixels - shift) / scale;
+  static const auto kShift = of_channels({-0.030f, -0.088f, -0.188f});
+  static const auto kScale = of_channels({0.458f, 0.448f, 0.450f});
+  return (pixels - kShift.on(pixels.device())) / kScale.on(pixels.device());
 }
 
 /// [1, 3, H, W]

@@ -27,6 +27,20 @@ double samples_per_second(const BenchTrainFlags& flags, const trainer::TrainBenc
   return static_cast<double>(flags.bench.batch) / report.seconds_per_step;
 }
 
+/// What is launched as one can't be told apart: null.
+nlohmann::json split_of(const trainer::StepSeconds& seconds) {
+  const auto measured = [](double value) {
+    return value > 0 ? nlohmann::json(value) : nlohmann::json();
+  };
+  nlohmann::json split = {{"data", seconds.data},
+                          {"forward", measured(seconds.forward)},
+                          {"backward", measured(seconds.backward)},
+                          {"communication", seconds.communication},
+                          {"optimizer", seconds.optimizer}};
+  if (seconds.forward_backward > 0) split["forward_backward"] = seconds.forward_backward;
+  return split;
+}
+
 nlohmann::json to_json(const BenchTrainFlags& flags, const trainer::TrainBenchReport& report) {
   const auto& bench = flags.bench;
   nlohmann::json line = {{"size", bench.size},
@@ -42,12 +56,7 @@ nlohmann::json to_json(const BenchTrainFlags& flags, const trainer::TrainBenchRe
                          {"peak_rss_gib", report.peak_rss_gib},
                          {"tflops", report.tflops},
                          {"loss", report.loss},
-                         {"split",
-                          {{"data", report.split.data},
-                           {"forward", report.split.forward},
-                           {"backward", report.split.backward},
-                           {"communication", report.split.communication},
-                           {"optimizer", report.split.optimizer}}}};
+                         {"split", split_of(report.split)}};
   if (report.peak_vram_gib) line["peak_vram_gib"] = *report.peak_vram_gib;
   if (report.peer_peak_vram_gib) line["peer_peak_vram_gib"] = *report.peer_peak_vram_gib;
   if (report.peer_samples_per_second) {
@@ -69,8 +78,12 @@ void print_text(const BenchTrainFlags& flags, const trainer::TrainBenchReport& r
   line("training", samples_per_second(flags, report), "samples/s");
   line("a step", report.seconds_per_step, "s");
   line("  data", report.split.data, "s");
-  line("  forward", report.split.forward, "s");
-  line("  backward", report.split.backward, "s");
+  if (report.split.forward_backward > 0) {
+    line("  forward and backward", report.split.forward_backward, "s");
+  } else {
+    line("  forward", report.split.forward, "s");
+    line("  backward", report.split.backward, "s");
+  }
   line("  communication", report.split.communication, "s");
   line("  optimizer", report.split.optimizer, "s");
   line("arithmetic", report.tflops, "TFLOPS");
@@ -131,6 +144,9 @@ void add_bench_train(CLI::App& bench, Action& action) {
   command->add_flag("--gradient-checkpointing",
                     options.gradient_checkpointing,
                     "Compute activations again instead of keeping them");
+  command->add_flag("!--no-cuda-graph",
+                    options.cuda_graph,
+                    "On a GPU: launch kernel by kernel, and time forward and backward apart");
   command
       ->add_option("--peer",
                    flags->peer,

@@ -165,6 +165,7 @@ struct Trajectory {
     fields.section("adapter", config.adapter);
     config.training.stop_at = 0;                     // ends an attempt, not the run
     config.training.gradient_checkpointing = false;  // the same gradients in less memory
+    config.training.cuda_graph = true;               // the same kernels, launched at once
     config.training.validation = {};                 // measures only
     fields.section("training", config.training);
     fields.section("loss", config.loss);

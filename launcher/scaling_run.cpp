@@ -1,5 +1,6 @@
 #include "launcher/scaling_run.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -43,7 +44,8 @@ class ScalingRank {
         training_(options, ranks) {}
 
   void warm_up() {
-    for (int64_t i = 0; i < kWarmUpSteps; ++i) training_.step(number_++);
+    const auto steps = std::max(kWarmUpSteps, training_.warm_up_steps());
+    for (int64_t i = 0; i < steps; ++i) training_.step(number_++);
   }
 
   /// Empty for a rank that sleeps meanwhile.

@@ -27,7 +27,7 @@ struct Coefficients {
   at::Tensor noise;   ///< sqrt(1 - abar), [N, 1, 1, 1]
 };
 
-Coefficients coefficients(const at::Tensor& alphas_cumprod,
+Coefficients coefficients(const DeviceConstant& alphas_cumprod,
                           const at::Tensor& timesteps,
                           const at::Tensor& like) {
   TORCH_CHECK(
@@ -40,11 +40,28 @@ Coefficients coefficients(const at::Tensor& alphas_cumprod,
       timesteps.sizes());
   std::vector<int64_t> shape(static_cast<size_t>(like.dim()), 1);
   shape[0] = like.size(0);
-  const at::Tensor abar = alphas_cumprod.to(timesteps.device())
+  const at::Tensor abar = alphas_cumprod.on(timesteps.device())
                               .index_select(0, timesteps)
                               .view(shape)
                               .to(like.device());
   return {abar.sqrt(), (1 - abar).sqrt()};
+}
+
+at::Tensor make_alphas_cumprod(const NoiseScheduleConfig& config) {
+  const int64_t steps = config.num_train_timesteps;
+  at::Tensor betas;
+  if (config.beta_schedule == "linear") {
+    betas = at::linspace(config.beta_start, config.beta_end, steps, at::kFloat);
+  } else if (config.beta_schedule == "scaled_linear") {
+    const at::Tensor root =
+        at::linspace(std::sqrt(config.beta_start), std::sqrt(config.beta_end), steps, at::kFloat);
+    betas = at::pow(root, 2);
+  } else {
+    throw InputError("noise schedule: beta_schedule is '" + config.beta_schedule +
+                     "': expected linear or scaled_linear");
+  }
+  if (config.rescale_betas_zero_snr) betas = with_zero_terminal_snr(betas);
+  return at::cumprod(1 - betas, 0);
 }
 
 }  // namespace
@@ -94,29 +111,15 @@ NoiseScheduleConfig NoiseScheduleConfig::from_json(const std::filesystem::path& 
   return config;
 }
 
-NoiseSchedule::NoiseSchedule(NoiseScheduleConfig config) : config_(std::move(config)) {
-  const int64_t steps = config_.num_train_timesteps;
-  at::Tensor betas;
-  if (config_.beta_schedule == "linear") {
-    betas = at::linspace(config_.beta_start, config_.beta_end, steps, at::kFloat);
-  } else if (config_.beta_schedule == "scaled_linear") {
-    const at::Tensor root =
-        at::linspace(std::sqrt(config_.beta_start), std::sqrt(config_.beta_end), steps, at::kFloat);
-    betas = at::pow(root, 2);
-  } else {
-    throw InputError("noise schedule: beta_schedule is '" + config_.beta_schedule +
-                     "': expected linear or scaled_linear");
-  }
-  if (config_.rescale_betas_zero_snr) betas = with_zero_terminal_snr(betas);
-  alphas_cumprod_ = at::cumprod(1 - betas, 0);
-}
+NoiseSchedule::NoiseSchedule(NoiseScheduleConfig config)
+    : config_(std::move(config)), alphas_cumprod_(make_alphas_cumprod(config_)) {}
 
 const NoiseScheduleConfig& NoiseSchedule::config() const {
   return config_;
 }
 
-const at::Tensor& NoiseSchedule::alphas_cumprod() const {
-  return alphas_cumprod_;
+const at::Tensor& NoiseSchedule::alphas_cumprod(at::Device device) const {
+  return alphas_cumprod_.on(device);
 }
 
 at::Tensor NoiseSchedule::add_noise(const at::Tensor& z0,

@@ -9,6 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "models/device_constant.h"
+
 namespace limewash::models {
 
 enum class PredictionType { kEpsilon, kVPrediction };
@@ -33,8 +35,8 @@ class NoiseSchedule {
  public:
   explicit NoiseSchedule(NoiseScheduleConfig config);
   const NoiseScheduleConfig& config() const;
-  /// abar [num_train_timesteps], float32, on the CPU.
-  const at::Tensor& alphas_cumprod() const;
+  /// abar [num_train_timesteps], float32.
+  const at::Tensor& alphas_cumprod(at::Device device = at::kCPU) const;
 
   /// z_t from z_0 [N, C, H, W], noise like it, timesteps [N] (int64).
   at::Tensor add_noise(const at::Tensor& z0,
@@ -58,7 +60,7 @@ class NoiseSchedule {
 
  private:
   NoiseScheduleConfig config_;
-  at::Tensor alphas_cumprod_;
+  DeviceConstant alphas_cumprod_;
 };
 
 }  // namespace limewash::models

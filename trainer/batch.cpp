@@ -2,6 +2,7 @@
 
 #include <any>
 #include <cstring>
+#include <sstream>
 #include <utility>
 
 #include <torch/torch.h>
@@ -28,22 +29,51 @@ data::AllocateBatch tensor_memory(bool pinned) {
   };
 }
 
+/// What a pass computes with.
+constexpr auto kComputedWith = {&MicroBatch::z0,
+                                &MicroBatch::noise,
+                                &MicroBatch::mask,
+                                &MicroBatch::core,
+                                &MicroBatch::hole_latents,
+                                &MicroBatch::embeddings,
+                                &MicroBatch::timesteps,
+                                &MicroBatch::quality,
+                                &MicroBatch::told,
+                                &MicroBatch::asked_lab};
+
 }  // namespace
 
 MicroBatch MicroBatch::to(at::Device device) const {
   MicroBatch moved = *this;
-  for (auto member : {&MicroBatch::z0,
-                      &MicroBatch::noise,
-                      &MicroBatch::mask,
-                      &MicroBatch::core,
-                      &MicroBatch::hole_latents,
-                      &MicroBatch::embeddings,
-                      &MicroBatch::timesteps,
-                      &MicroBatch::quality,
-                      &MicroBatch::asked_lab}) {
+  for (const auto member : kComputedWith)
     moved.*member = (this->*member).to(device, /*non_blocking=*/true);
-  }
   return moved;
+}
+
+MicroBatch MicroBatch::empty_on(at::Device device) const {
+  MicroBatch empty;
+  for (const auto member : kComputedWith)
+    empty.*member = torch::empty_like(this->*member, torch::TensorOptions(device));
+  return empty;
+}
+
+void MicroBatch::copy_from(const MicroBatch& batch) {
+  samples = batch.samples;
+  core_on_host = batch.core_on_host;
+  for (const auto member : kComputedWith) {
+    TORCH_CHECK((this->*member).sizes() == (batch.*member).sizes(),
+                "micro-batch: expected ",
+                (this->*member).sizes(),
+                ", got ",
+                (batch.*member).sizes());
+    (this->*member).copy_(batch.*member, /*non_blocking=*/true);
+  }
+}
+
+std::string MicroBatch::shapes() const {
+  std::ostringstream text;
+  for (const auto member : kComputedWith) text << (this->*member).sizes();
+  return text.str();
 }
 
 BatchSource::BatchSource(BatchSourceParts parts,
@@ -86,6 +116,7 @@ StreamSample BatchSource::draw(const data::StreamPosition& position) const {
   sample.drop_reference =
       RandomStream(parts_.seed, Purpose::kDrop, sample.epoch, sample.id).uniform() <
       options_.drop_reference;
+  sample.has_core = parts_.cache.core_area(sample.index, variant_of(sample)) > 0;
   sample.quality = quality_weight_ ? info.quality : 1.0;
   return sample;
 }
@@ -159,12 +190,16 @@ MicroBatch BatchSource::next() {
   batch.embeddings =
       loaded.embedding.empty() ? torch::empty(embeddings) : view(loaded.embedding, embeddings);
   batch.asked_lab = view(loaded.color, {count, 3});
-  batch.timesteps = torch::empty({count}, torch::kLong);
-  batch.quality = torch::empty({count});
+  batch.core_on_host = batch.core;
+  const auto host = torch::TensorOptions().pinned_memory(parts_.pinned);
+  batch.timesteps = torch::empty({count}, host.dtype(torch::kLong));
+  batch.quality = torch::empty({count}, host);
+  batch.told = torch::empty({count}, host);
   for (int64_t row = 0; row < count; ++row) {
     const auto sample = draw(loaded.samples[static_cast<size_t>(row)]);
     batch.timesteps.data_ptr<int64_t>()[row] = sample.timestep;
     batch.quality.data_ptr<float>()[row] = static_cast<float>(sample.quality);
+    batch.told.data_ptr<float>()[row] = sample.drop_reference ? 0.0F : 1.0F;
     batch.samples.push_back(sample);
   }
   return batch;
@@ -185,10 +220,6 @@ double BatchSource::noise_weight_total(const std::vector<StreamSample>& samples,
     total += sample.quality * (options.inside * hole + options.outside * (area - hole));
   }
   return total;
-}
-
-bool BatchSource::has_core(const StreamSample& sample) const {
-  return parts_.cache.core_area(sample.index, variant_of(sample)) > 0;
 }
 
 double BatchSource::epoch_at(int64_t step) const {

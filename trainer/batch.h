@@ -26,7 +26,8 @@ struct StreamSample {
   uint64_t epoch = 0;
   int64_t timestep = 0;
   bool drop_reference = false;
-  double quality = 1;  ///< the sample's loss weight
+  bool has_core = true;  ///< so that it can have a colour loss
+  double quality = 1;    ///< the sample's loss weight
 };
 
 /// A forward pass. N samples, latents [C, h, w], embeddings of width E.
@@ -39,10 +40,19 @@ struct MicroBatch {
   at::Tensor embeddings;              ///< [N, E] or [N, P, E]: the references, where not dropped
   at::Tensor timesteps;               ///< [N] int64
   at::Tensor quality;                 ///< [N]
+  at::Tensor told;                    ///< [N], 1 where the reference is not dropped, else 0
   at::Tensor asked_lab;               ///< [N, 3], the colour asked for
+  at::Tensor core_on_host;            ///< `core` where it was read: crops are chosen by it
 
   /// The same on `device`; from pinned memory without waiting for the copies.
   MicroBatch to(at::Device device) const;
+  /// Memory on `device` for a batch of these shapes.
+  MicroBatch empty_on(at::Device device) const;
+  /// Take over the samples of `batch`, whose tensors have the shapes of these, and the values of
+  /// its tensors: these stay where they are. Does not wait for the copies either.
+  void copy_from(const MicroBatch& batch);
+  /// The shapes of all tensors, as a text.
+  std::string shapes() const;
 };
 
 /// What a stream is drawn from; references outlive it.
@@ -77,8 +87,6 @@ class BatchSource {
   /// divides by.
   double noise_weight_total(const std::vector<StreamSample>& samples,
                             const NoiseLossOptions& options) const;
-  /// Whether a sample has any core pixel, so that it can have a colour loss.
-  bool has_core(const StreamSample& sample) const;
   /// Passes over the dataset that are complete before step `step`.
   double epoch_at(int64_t step) const;
   /// How long `next` has waited for the workers, all calls together.

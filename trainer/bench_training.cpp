@@ -15,8 +15,10 @@
 #include "models/training_flops.h"
 #include "runtime/error.h"
 #include "runtime/random.h"
+#include "trainer/cuda_graph.h"
 #include "trainer/flat_parameters.h"
 #include "trainer/objective.h"
+#include "trainer/pass_launcher.h"
 #include "trainer/trainer.h"
 
 namespace limewash::trainer {
@@ -108,6 +110,8 @@ class BenchTraining::Impl {
         parameters_(trained_parameters(adapter_, "joint"), /*tail=*/1),
         optimizer_(OptimizerOptions{}, parameters_.values()),
         objective_(loss_options(), {schedule_, latent_to_rgb(), kSeed, nullptr, nullptr, device()}),
+        stream_(device()),
+        passes_(device(), options.cuda_graph ? make_cuda_graph_recorder(device()) : nullptr),
         communicator_(&communicator) {
     const auto& config = unet_->config();
     if (config.in_channels != 2 * config.out_channels + 1) {
@@ -127,25 +131,20 @@ class BenchTraining::Impl {
       const auto now = std::chrono::steady_clock::now();
       return std::chrono::duration<double>(now - std::exchange(begin, now)).count();
     };
-    const auto batch = make_batch(number).to(device());
-    LossScale scale;
-    scale.noise_weight = static_cast<double>(batch.mask.numel());
+    PassInputs inputs{make_batch(number), {}};
+    inputs.denominators = LossScale{static_cast<double>(inputs.batch.mask.numel())}.denominators();
     seconds.data = lap();
 
     parameters_.zero();
-    const auto z_t = schedule_.add_noise(batch.z0, batch.noise, batch.timesteps);
-    const auto reference = adapter_.project_reference(batch.embeddings);
-    const auto output = unet_->forward(torch::cat({z_t, batch.mask, batch.hole_latents}, 1),
-                                       batch.timesteps,
-                                       text_.expand({z_t.size(0), -1, -1}),
-                                       reference);
-    const auto terms = objective_(batch, batch.samples, 0, z_t, output, scale, number);
-    seconds.forward = lap();
+    const bool in_one = passes_.records();
+    passes_.run("", inputs, [this, in_one, &seconds, &lap](const PassInputs& now) {
+      const auto terms = forward(now);
+      if (!in_one) seconds.forward = lap();
+      terms.total.backward();
+      parameters_.tail().add_(terms.total.detach());
+    });
+    (in_one ? seconds.forward_backward : seconds.backward) = lap();
 
-    terms.total.backward();
-    seconds.backward = lap();
-
-    parameters_.tail().add_(terms.total.detach());
     communicator_->all_reduce_sum(parameters_.reduced());
     seconds.communication = lap();
 
@@ -155,6 +154,10 @@ class BenchTraining::Impl {
     if (!std::isfinite(norm)) throw InputError("bench train: the gradient is not finite");
     seconds.optimizer = lap();
     return seconds;
+  }
+
+  int64_t warm_up_steps() const {
+    return passes_.records() ? PassLauncher::kWarmUp + 2 : 0;
   }
 
   void sum_over(Communicator& communicator) {
@@ -184,6 +187,17 @@ class BenchTraining::Impl {
   }
 
  private:
+  LossTerms forward(const PassInputs& inputs) {
+    const auto& batch = inputs.batch;
+    const auto z_t = schedule_.add_noise(batch.z0, batch.noise, batch.timesteps);
+    const auto reference = adapter_.project_reference(batch.embeddings);
+    const auto output = unet_->forward(torch::cat({z_t, batch.mask, batch.hole_latents}, 1),
+                                       batch.timesteps,
+                                       text_.expand({z_t.size(0), -1, -1}),
+                                       reference);
+    return objective_(batch, z_t, output, inputs.denominators, {});
+  }
+
   /// A map that no term reads: the colour loss is off.
   std::vector<float> latent_to_rgb() const {
     return std::vector<float>(static_cast<size_t>(unet_->config().out_channels + 1) * 3, 0.0F);
@@ -208,6 +222,7 @@ class BenchTraining::Impl {
     batch.embeddings =
         normal({options_.batch, samples_.patches, samples_.patch_width}, "reference", step);
     batch.quality = torch::ones({options_.batch});
+    batch.told = torch::ones({options_.batch});
     batch.asked_lab = torch::zeros({options_.batch, 3});
     batch.timesteps = torch::empty({options_.batch}, torch::kLong);
     RandomStream draws(kSeed, Purpose::kTimestep, static_cast<uint64_t>(step), 0);
@@ -230,6 +245,8 @@ class BenchTraining::Impl {
   FlatParameters parameters_;
   AdamW optimizer_;
   Objective objective_;
+  OwnStream stream_;
+  PassLauncher passes_;
   Communicator* communicator_;
   at::Tensor text_;  // [1, L, D], the same prompt for all
   double loss_ = 0;
@@ -247,6 +264,10 @@ BenchTraining::~BenchTraining() = default;
 
 StepSeconds BenchTraining::step(int64_t number) {
   return impl_->step(number);
+}
+
+int64_t BenchTraining::warm_up_steps() const {
+  return impl_->warm_up_steps();
 }
 
 void BenchTraining::sum_over(Communicator& communicator) {

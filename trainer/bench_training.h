@@ -28,6 +28,9 @@ class BenchTraining {
   /// not finite.
   StepSeconds step(int64_t number);
 
+  /// Steps to take before the times of one mean anything: until passes are recorded.
+  int64_t warm_up_steps() const;
+
   /// From the next step on gradients are summed by this communicator, which must outlive the steps.
   void sum_over(Communicator& communicator);
 

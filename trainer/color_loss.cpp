@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "models/device_constant.h"
+
 namespace limewash::trainer {
 
 at::Tensor differentiable_rgb_to_lab(const at::Tensor& rgb) {
@@ -9,18 +11,19 @@ at::Tensor differentiable_rgb_to_lab(const at::Tensor& rgb) {
   // that brings a colour back in. The inner clamps keep the branch that is not taken finite.
   const auto linear = torch::where(
       rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0.04045) + 0.055) / 1.055).pow(2.4));
-  static const std::vector<float> kToXyz = {
-      // Rows X, Y, Z over the D65 white point; columns R, G, B.
-      0.412453F / 0.95047F,
-      0.357580F / 0.95047F,
-      0.180423F / 0.95047F,
-      0.212671F,
-      0.715160F,
-      0.072169F,
-      0.019334F / 1.08883F,
-      0.119193F / 1.08883F,
-      0.950227F / 1.08883F};
-  const auto matrix = torch::tensor(kToXyz).to(rgb.options()).view({3, 3});
+  static const models::DeviceConstant kToXyz(
+      torch::tensor(std::vector<float>{// Rows X, Y, Z over the D65 white point; columns R, G, B.
+                                       0.412453F / 0.95047F,
+                                       0.357580F / 0.95047F,
+                                       0.180423F / 0.95047F,
+                                       0.212671F,
+                                       0.715160F,
+                                       0.072169F,
+                                       0.019334F / 1.08883F,
+                                       0.119193F / 1.08883F,
+                                       0.950227F / 1.08883F})
+          .view({3, 3}));
+  const auto matrix = kToXyz.on(rgb.device()).to(rgb.scalar_type());
   const auto xyz = torch::matmul(linear, matrix.t());
   const auto f = torch::where(
       xyz > 0.008856, xyz.clamp_min(0.008856).pow(1.0 / 3.0), 7.787 * xyz + 16.0 / 116.0);

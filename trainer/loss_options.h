@@ -31,8 +31,14 @@ struct TermOptions {
   /// none; or alpha_bar: a sample weighs by the share of signal at its timestep.
   std::string timestep_weight = "none";
 
+  bool has_started(int64_t step) const {
+    return weight > 0 && step >= start_step;
+  }
+  bool counts_timestep(int64_t timestep) const {
+    return timestep >= timestep_low && timestep < timestep_high;
+  }
   bool counts(int64_t timestep, int64_t step) const {
-    return weight > 0 && step >= start_step && timestep >= timestep_low && timestep < timestep_high;
+    return has_started(step) && counts_timestep(timestep);
   }
   /// The fields above; `weight_help` says what is weighed.
   void describe_term(config::Fields& fields, const char* weight_help);

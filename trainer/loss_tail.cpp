@@ -21,7 +21,7 @@ int64_t LossTail::size() const {
 void LossTail::add(at::Tensor slots,
                    const LossTerms& terms,
                    const Adversary::Losses& discriminators,
-                   const std::vector<double>& squares) const {
+                   const std::vector<at::Tensor>& squares) const {
   torch::NoGradGuard no_grad;
   int64_t slot = 0;
   slots[slot++].add_(terms.total.detach());
@@ -31,7 +31,7 @@ void LossTail::add(at::Tensor slots,
     if (loss.defined()) slots[slot].add_(loss);
     ++slot;
   }
-  for (const double square : squares) slots[slot++].add_(square);
+  for (const auto& square : squares) slots[slot++].add_(square);
 }
 
 StepLosses LossTail::read(const at::Tensor& slots, bool measured) const {

@@ -39,7 +39,7 @@ class LossTail {
   void add(at::Tensor slots,
            const LossTerms& terms,
            const Adversary::Losses& discriminators,
-           const std::vector<double>& squares) const;
+           const std::vector<at::Tensor>& squares) const;
   /// The sums over all ranks. A term's share is its norm by the sum of all norms: the norms are
   /// those of the weighted terms' gradients at the network's output.
   StepLosses read(const at::Tensor& slots, bool measured) const;

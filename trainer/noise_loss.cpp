@@ -10,7 +10,7 @@ namespace {
 
 /// abar of each timestep, [N].
 at::Tensor alpha_bar(const models::NoiseSchedule& schedule, const at::Tensor& timesteps) {
-  return schedule.alphas_cumprod().to(timesteps.device()).index_select(0, timesteps);
+  return schedule.alphas_cumprod(timesteps.device()).index_select(0, timesteps);
 }
 
 }  // namespace

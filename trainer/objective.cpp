@@ -1,5 +1,6 @@
 #include "trainer/objective.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
@@ -17,14 +18,34 @@ struct Crops {
   at::Tensor predicted, target;
 };
 
-/// The rows that weigh anything.
-std::vector<int64_t> counted_rows(const at::Tensor& weights) {
+/// The places of LossScale::denominators.
+enum Denominator : int64_t {
+  kNoiseWeight,
+  kColorWeight,
+  kMultiScaleWeight,
+  kLpipsWeight,
+  kAdversarialWeight,
+  kDiscriminatorWeight
+};
+
+/// Rows of samples for which `counts` holds.
+template <typename Counts>
+std::vector<int64_t> counted_rows(const std::vector<StreamSample>& samples, const Counts& counts) {
   std::vector<int64_t> rows;
-  const auto host = weights.to(torch::kCPU);
-  for (int64_t row = 0; row < host.size(0); ++row) {
-    if (host[row].item<float>() > 0) rows.push_back(row);
+  for (size_t row = 0; row < samples.size(); ++row) {
+    if (counts(samples[row])) rows.push_back(static_cast<int64_t>(row));
   }
   return rows;
+}
+
+/// Whether a term that has started counts a sample.
+auto in_window(const TermOptions& term) {
+  return [&term](const StreamSample& sample) { return term.counts_timestep(sample.timestep); };
+}
+
+/// Whether the colour loss can count a sample: one without its reference was not told the colour.
+bool has_color(const StreamSample& sample) {
+  return sample.has_core && !sample.drop_reference;
 }
 
 at::Tensor select(const at::Tensor& tensor, const std::vector<int64_t>& rows) {
@@ -79,6 +100,32 @@ struct Objective::Prediction {
   }
 };
 
+at::Tensor LossScale::denominators(bool pinned) const {
+  auto tensor = torch::empty({6}, torch::TensorOptions().pinned_memory(pinned));
+  auto* next = tensor.data_ptr<float>();
+  for (const double weight : {noise_weight,
+                              color_weight,
+                              multi_scale_weight,
+                              lpips_weight,
+                              adversarial_weight,
+                              discriminator_weight})
+    *next++ = static_cast<float>(std::max(weight, 1e-12));
+  return tensor;
+}
+
+std::string TermSelection::names() const {
+  std::string text;
+  const auto add = [&text](bool selected, const char* name) {
+    if (selected) text += (text.empty() ? "" : ", ") + std::string(name);
+  };
+  add(color, "color");
+  add(multi_scale, "multi_scale");
+  add(lpips, "lpips");
+  add(adversarial, "adversarial");
+  add(discriminators, "discriminators");
+  return text;
+}
+
 at::Tensor LossTerms::value(const std::string& name) const {
   for (const auto& term : terms) {
     if (term.name == name) return term.value.detach();
@@ -116,21 +163,10 @@ Adversary* Objective::adversary() const {
 }
 
 bool Objective::counts_color(const StreamSample& sample, int64_t step) const {
-  return options_.color.counts(sample.timestep, step) && !sample.drop_reference;
-}
-
-LossScale Objective::scale(const BatchSource& source,
-                           const std::vector<StreamSample>& samples,
-                           int64_t step) const {
-  return scale(
-      source.noise_weight_total(samples, options_.noise),
-      [&source](const StreamSample& sample) { return source.has_core(sample); },
-      samples,
-      step);
+  return options_.color.counts(sample.timestep, step) && has_color(sample);
 }
 
 LossScale Objective::scale(double noise_weight,
-                           const std::function<bool(const StreamSample&)>& has_core,
                            const std::vector<StreamSample>& samples,
                            int64_t step) const {
   LossScale scale;
@@ -142,7 +178,7 @@ LossScale Objective::scale(double noise_weight,
     const auto add = [&](const TermOptions& term, double& sum) {
       if (term.counts(sample.timestep, step)) sum += sample.quality;
     };
-    if (counts_color(sample, step) && has_core(sample)) scale.color_weight += sample.quality;
+    if (counts_color(sample, step)) scale.color_weight += sample.quality;
     add(perceptual.multi_scale, scale.multi_scale_weight);
     add(perceptual.lpips, scale.lpips_weight);
     add(adversarial, scale.adversarial_weight);
@@ -151,35 +187,47 @@ LossScale Objective::scale(double noise_weight,
   return scale;
 }
 
-Objective::RowWeights Objective::row_weights(const TermOptions& term,
-                                             const MicroBatch& batch,
-                                             const std::vector<StreamSample>& samples,
-                                             int64_t first,
-                                             int64_t step) const {
-  const bool of_color = &term == &options_.color;
-  std::vector<float> counts;
-  for (int64_t row = 0; row < batch.z0.size(0); ++row) {
-    const auto& sample = samples.at(static_cast<size_t>(first + row));
-    // A sample without its reference was not told the colour.
-    const bool untold = of_color && sample.drop_reference;
-    counts.push_back(term.counts(sample.timestep, step) && !untold ? 1.0F : 0.0F);
-  }
-  auto counted = torch::tensor(counts).to(parts_.device) * batch.quality;
-  if (of_color) counted = counted * (batch.core.sum({1, 2, 3}) > 0).to(torch::kFloat);
-  if (term.timestep_weight == "alpha_bar") {
-    counted = counted *
-              parts_.schedule.alphas_cumprod().to(parts_.device).index_select(0, batch.timesteps);
-  }
-  // A GPU is not waited for: there, rows without any core count with a weight of 0.
-  const bool any = parts_.device.is_cpu()
-                       ? (counted > 0).any().item<bool>()
-                       : std::any_of(counts.begin(), counts.end(), [](float c) { return c > 0; });
-  return {counted, any};
+TermSelection Objective::started_terms(int64_t step) const {
+  const auto learning = options_.adversarial.learning();
+  return {options_.color.has_started(step),
+          options_.perceptual.multi_scale.has_started(step),
+          options_.perceptual.lpips.has_started(step),
+          options_.adversarial.term(learning.weight).has_started(step),
+          learning.has_started(step)};
 }
 
-at::Tensor Objective::noise_term(const MicroBatch& batch,
-                                 const at::Tensor& output,
-                                 const LossScale& scale) const {
+TermSelection Objective::counted_terms(const std::vector<StreamSample>& samples,
+                                       int64_t step) const {
+  auto selection = started_terms(step);
+  const auto narrow = [&samples](bool& selected, const auto& counts) {
+    selected = selected && !counted_rows(samples, counts).empty();
+  };
+  narrow(selection.color, [&](const StreamSample& sample) { return counts_color(sample, step); });
+  narrow(selection.multi_scale, in_window(options_.perceptual.multi_scale));
+  narrow(selection.lpips, in_window(options_.perceptual.lpips));
+  const auto adversarial = options_.adversarial.learning();
+  narrow(selection.adversarial, in_window(adversarial));
+  narrow(selection.discriminators, in_window(adversarial));
+  return selection;
+}
+
+at::Tensor Objective::row_weights(const TermOptions& term, const MicroBatch& batch) const {
+  auto weights = batch.quality;
+  if (term.timestep_low > 0 || term.timestep_high < parts_.schedule.config().num_train_timesteps) {
+    weights = weights * batch.timesteps.ge(term.timestep_low)
+                            .logical_and(batch.timesteps.lt(term.timestep_high))
+                            .to(torch::kFloat);
+  }
+  if (&term == &options_.color)
+    weights = weights * batch.told * (batch.core.sum({1, 2, 3}) > 0).to(torch::kFloat);
+  if (term.timestep_weight == "alpha_bar") {
+    weights =
+        weights * parts_.schedule.alphas_cumprod(parts_.device).index_select(0, batch.timesteps);
+  }
+  return weights;
+}
+
+at::Tensor Objective::noise_term(const MicroBatch& batch, const at::Tensor& output) const {
   const auto target = parts_.schedule.training_target(batch.z0, batch.noise, batch.timesteps);
   auto pixel_weight =
       (batch.mask * options_.noise.inside + (1 - batch.mask) * options_.noise.outside) *
@@ -191,7 +239,7 @@ at::Tensor Objective::noise_term(const MicroBatch& batch,
   }
   const auto error = output_error(
       options_.noise, parts_.schedule, output, target, batch.timesteps);  // [N, 1, h, w]
-  return (error * pixel_weight).sum() / std::max(scale.noise_weight, 1e-12);
+  return (error * pixel_weight).sum();
 }
 
 at::Tensor Objective::color_term(const Prediction& prediction, const at::Tensor& weights) const {
@@ -203,7 +251,9 @@ at::Tensor Objective::color_term(const Prediction& prediction, const at::Tensor&
         to_target ? latent_color_.region_lab(batch.z0, batch.core).detach() : batch.asked_lab;
     return weighted(color_distance(predicted, anchor), weights);
   }
-  const auto rows = counted_rows(weights);
+  const auto rows = counted_rows(batch.samples, [this](const StreamSample& sample) {
+    return options_.color.counts_timestep(sample.timestep) && has_color(sample);
+  });
   const bool cropped = options_.color.path == "crop";
   const auto core = cropped ? prediction.cut(batch.core, rows) : select(batch.core, rows);
   Crops pixels;
@@ -228,26 +278,24 @@ at::Tensor Objective::multi_scale_term(const Prediction& prediction,
     return weighted(multi_scale_distance(prediction.z0, prediction.batch.z0, options.levels),
                     weights);
   }
-  const auto rows = counted_rows(weights);
+  const auto rows = counted_rows(prediction.batch.samples, in_window(options));
   const auto [predicted, target] = prediction.crops(rows);
   return weighted(multi_scale_distance(predicted, target, options.levels), select(weights, rows));
 }
 
 at::Tensor Objective::lpips_term(const Prediction& prediction, const at::Tensor& weights) const {
-  const auto rows = counted_rows(weights);
+  const auto rows = counted_rows(prediction.batch.samples, in_window(options_.perceptual.lpips));
   const auto [predicted, target] = prediction.crops(rows);
   return weighted(parts_.lpips->distance(predicted, target), select(weights, rows));
 }
 
 LossTerms Objective::operator()(const MicroBatch& batch,
-                                const std::vector<StreamSample>& samples,
-                                int64_t first,
                                 const at::Tensor& z_t,
                                 const at::Tensor& output,
-                                const LossScale& scale,
-                                int64_t step) const {
+                                const at::Tensor& denominators,
+                                const TermSelection& selection) const {
   LossTerms result;
-  result.terms.push_back({"noise", 1.0, noise_term(batch, output, scale)});
+  result.terms.push_back({"noise", 1.0, noise_term(batch, output) / denominators[kNoiseWeight]});
   result.total = result.terms.back().value;
 
   std::optional<Prediction> prediction;
@@ -258,37 +306,40 @@ LossTerms Objective::operator()(const MicroBatch& batch,
                                     parts_.decoder,
                                     options_.crop,
                                     {}});
-      for (int64_t row = 0; options_.decodes() && row < batch.z0.size(0); ++row) {
-        const auto& sample = samples.at(static_cast<size_t>(first + row));
-        prediction->places.push_back(
-            crop_place(parts_.seed, sample, batch.core[row][0], options_.crop));
+      const auto& core = batch.core_on_host.defined() ? batch.core_on_host : batch.core;
+      for (size_t row = 0; options_.decodes() && row < batch.samples.size(); ++row) {
+        prediction->places.push_back(crop_place(
+            parts_.seed, batch.samples[row], core[static_cast<int64_t>(row)][0], options_.crop));
       }
     }
     return *prediction;
   };
-  const auto add =
-      [&](const char* name, const TermOptions& term, double denominator, const auto& sum_of_rows) {
-        auto value = torch::zeros({}, parts_.device);
-        const auto [weights, any] = row_weights(term, batch, samples, first, step);
-        if (denominator > 0 && any) {
-          value = sum_of_rows(weights) / denominator;
-          result.total = result.total + term.weight * value;
-        }
-        result.terms.push_back({name, term.weight, value});
-      };
+  const auto add = [&](const char* name,
+                       const TermOptions& term,
+                       bool selected,
+                       Denominator denominator,
+                       const auto& sum_of_rows) {
+    auto value = torch::zeros({}, parts_.device);
+    if (selected) {
+      value = sum_of_rows(row_weights(term, batch)) / denominators[denominator];
+      result.total = result.total + term.weight * value;
+    }
+    result.terms.push_back({name, term.weight, value});
+  };
 
-  add("color", options_.color, scale.color_weight, [&](const at::Tensor& weights) {
+  add("color", options_.color, selection.color, kColorWeight, [&](const at::Tensor& weights) {
     return color_term(predicted(), weights);
   });
   const auto& perceptual = options_.perceptual;
   if (perceptual.multi_scale.weight > 0) {
     add("multi_scale",
         perceptual.multi_scale,
-        scale.multi_scale_weight,
+        selection.multi_scale,
+        kMultiScaleWeight,
         [&](const at::Tensor& weights) { return multi_scale_term(predicted(), weights); });
   }
   if (perceptual.lpips.weight > 0) {
-    add("lpips", perceptual.lpips, scale.lpips_weight, [&](const at::Tensor& weights) {
+    add("lpips", perceptual.lpips, selection.lpips, kLpipsWeight, [&](const at::Tensor& weights) {
       return lpips_term(predicted(), weights);
     });
   }
@@ -296,7 +347,8 @@ LossTerms Objective::operator()(const MicroBatch& batch,
   if (adversarial.wall > 0) {
     add("adversarial_wall",
         adversarial.term(adversarial.wall),
-        scale.adversarial_weight,
+        selection.adversarial,
+        kAdversarialWeight,
         [&](const at::Tensor& weights) {
           return weighted(adversary_->wall_term(predicted().z0, batch.z0, batch.mask), weights);
         });
@@ -304,7 +356,8 @@ LossTerms Objective::operator()(const MicroBatch& batch,
   if (adversarial.paint > 0) {
     add("adversarial_paint",
         adversarial.term(adversarial.paint),
-        scale.adversarial_weight,
+        selection.adversarial,
+        kAdversarialWeight,
         [&](const at::Tensor& weights) {
           return weighted(adversary_->paint_term(predicted().z0), weights);
         });
@@ -315,29 +368,28 @@ LossTerms Objective::operator()(const MicroBatch& batch,
 Adversary::Losses Objective::teach(const MicroBatch& batch,
                                    const at::Tensor& z_t,
                                    const at::Tensor& output,
-                                   const LossScale& scale,
-                                   int64_t step) const {
-  if (scale.discriminator_weight <= 0) return {};
+                                   const at::Tensor& denominators,
+                                   const TermSelection& selection) const {
+  if (!selection.discriminators) return {};
   const auto predicted = parts_.schedule.predict_z0(z_t, output.detach(), batch.timesteps).detach();
   const auto weights =
-      row_weights(options_.adversarial.learning(), batch, batch.samples, 0, step).weights /
-      scale.discriminator_weight;
+      row_weights(options_.adversarial.learning(), batch) / denominators[kDiscriminatorWeight];
   return adversary_->learn(predicted, batch.z0, batch.mask, batch.core, weights);
 }
 
-std::vector<double> Objective::gradient_squares(const LossTerms& terms,
-                                                const at::Tensor& output) const {
-  std::vector<double> squares;
+std::vector<at::Tensor> Objective::gradient_squares(const LossTerms& terms,
+                                                    const at::Tensor& output) const {
+  std::vector<at::Tensor> squares;
   for (const auto& term : terms.terms) {
-    double square = 0;
-    if (term.value.requires_grad()) {
-      const auto gradient = torch::autograd::grad({term.weight * term.value},
-                                                  {output},
-                                                  {},
-                                                  /*retain_graph=*/true);
-      square = gradient[0].square().sum().item<double>();
+    if (!term.value.requires_grad()) {
+      squares.push_back(torch::zeros({}, output.options()));
+      continue;
     }
-    squares.push_back(square);
+    const auto gradient = torch::autograd::grad({term.weight * term.value},
+                                                {output},
+                                                {},
+                                                /*retain_graph=*/true);
+    squares.push_back(gradient[0].square().sum());
   }
   return squares;
 }

@@ -4,7 +4,6 @@
 // gradient of the whole.
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +30,22 @@ struct LossScale {
   double lpips_weight = 0;
   double adversarial_weight = 0;    ///< of both terms
   double discriminator_weight = 0;  ///< of the discriminators' own losses
+
+  /// The same for a pass, float32 [6] in the order above, none of them 0. `pinned`: for a GPU to
+  /// copy from.
+  at::Tensor denominators(bool pinned = false) const;
+};
+
+/// Which terms beside the noise loss a pass computes. The host has to know: a GPU that is asked
+/// whether any sample counts is a GPU that is waited for.
+struct TermSelection {
+  bool color = false, multi_scale = false, lpips = false;
+  bool adversarial = false;     ///< both terms
+  bool discriminators = false;  ///< their own losses
+
+  auto operator<=>(const TermSelection&) const = default;
+  /// The terms that are selected, as a text.
+  std::string names() const;
 };
 
 /// One term's share of the loss of a micro-batch.
@@ -71,47 +86,38 @@ class Objective {
   Adversary* adversary() const;
   /// Whether the colour loss counts this sample at optimizer step `step`.
   bool counts_color(const StreamSample& sample, int64_t step) const;
-  LossScale scale(const BatchSource& source,
-                  const std::vector<StreamSample>& samples,
-                  int64_t step) const;
-  /// The same from BatchSource::noise_weight_total and what has_core says of the samples.
+  /// Of the global batch `samples`; `noise_weight`: BatchSource::noise_weight_total.
   LossScale scale(double noise_weight,
-                  const std::function<bool(const StreamSample&)>& has_core,
                   const std::vector<StreamSample>& samples,
                   int64_t step) const;
-  /// `z_t` and the network's `output` [N, C, h, w]; `samples[first...]` are the batch's samples.
+  /// The terms that count any of `samples` at optimizer step `step`.
+  TermSelection counted_terms(const std::vector<StreamSample>& samples, int64_t step) const;
+  /// The terms that have started by then: what a pass computes that does not depend on its samples,
+  /// which then weigh nothing in a term that does not count them.
+  TermSelection started_terms(int64_t step) const;
+  /// `z_t` and the network's `output` [N, C, h, w]; `denominators`: LossScale's, on the device.
   LossTerms operator()(const MicroBatch& batch,
-                       const std::vector<StreamSample>& samples,
-                       int64_t first,
                        const at::Tensor& z_t,
                        const at::Tensor& output,
-                       const LossScale& scale,
-                       int64_t step) const;
-  /// Let the discriminators learn from the same micro-batch; only where adversary() is there.
+                       const at::Tensor& denominators,
+                       const TermSelection& selection) const;
+  /// Let the discriminators learn from the same micro-batch, where they are selected.
   Adversary::Losses teach(const MicroBatch& batch,
                           const at::Tensor& z_t,
                           const at::Tensor& output,
-                          const LossScale& scale,
-                          int64_t step) const;
-  /// The square of the norm of each weighted term's gradient at the network's `output`, 0 where it
-  /// has none. The graph stays.
-  std::vector<double> gradient_squares(const LossTerms& terms, const at::Tensor& output) const;
+                          const at::Tensor& denominators,
+                          const TermSelection& selection) const;
+  /// The square of the norm of each weighted term's gradient at the network's `output`, scalars, 0
+  /// where it has none. The graph stays.
+  std::vector<at::Tensor> gradient_squares(const LossTerms& terms, const at::Tensor& output) const;
 
  private:
   struct Prediction;
-  /// What the samples weigh in a term of the options.
-  struct RowWeights {
-    at::Tensor weights;  ///< [N], 0 where a sample is not counted
-    bool any = false;    ///< whether one may be counted
-  };
-  RowWeights row_weights(const TermOptions& term,
-                         const MicroBatch& batch,
-                         const std::vector<StreamSample>& samples,
-                         int64_t first,
-                         int64_t step) const;
-  at::Tensor noise_term(const MicroBatch& batch,
-                        const at::Tensor& output,
-                        const LossScale& scale) const;
+  /// What the samples weigh in a term of the options that has started, [N]; 0 where one is not
+  /// counted.
+  at::Tensor row_weights(const TermOptions& term, const MicroBatch& batch) const;
+  /// The sum over rows and pixels, before its denominator.
+  at::Tensor noise_term(const MicroBatch& batch, const at::Tensor& output) const;
   at::Tensor color_term(const Prediction& prediction, const at::Tensor& weights) const;
   at::Tensor multi_scale_term(const Prediction& prediction, const at::Tensor& weights) const;
   at::Tensor lpips_term(const Prediction& prediction, const at::Tensor& weights) const;

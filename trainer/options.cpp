@@ -41,6 +41,9 @@ void TrainingOptions::describe(config::Fields& fields) {
   fields.field("gradient_checkpointing",
                gradient_checkpointing,
                "compute activations again in the backward pass: less memory, more time");
+  fields.field("cuda_graph",
+               cuda_graph,
+               "on a GPU: launch forward and backward as one CUDA graph, where the loss allows");
   fields.field("drop_reference", drop_reference, "share of samples without reference", {0.0, 0.9});
   fields.section("validation", validation);
 }

@@ -33,6 +33,8 @@ struct TrainingOptions {
   /// Keep only the inputs of the UNet's layers and compute the rest again in the backward pass:
   /// less memory, about a third more time, the same gradients.
   bool gradient_checkpointing = false;
+  /// On a GPU: record forward and backward as a CUDA graph and launch that, where the loss allows.
+  bool cuda_graph = true;
   double drop_reference = 0.1;  ///< share of samples without their reference, for guidance
   ValidationLossOptions validation;
   void describe(config::Fields& fields);

@@ -48,6 +48,10 @@ SpikeGuard::Verdict SpikeGuard::judge(double loss) {
   return verdict;
 }
 
+bool SpikeGuard::skips() const {
+  return options_.action == "skip";
+}
+
 const std::vector<double>& SpikeGuard::losses() const {
   return losses_;
 }

@@ -33,6 +33,8 @@ class SpikeGuard {
   /// Judge a step's loss by those before it, and remember it. One that is not finite is neither a
   /// spike nor remembered.
   Verdict judge(double loss);
+  /// Whether it may leave out updates, so that it has to be asked before them.
+  bool skips() const;
 
   /// What a checkpoint holds: the remembered losses, the oldest first, and how many were spikes.
   const std::vector<double>& losses() const;

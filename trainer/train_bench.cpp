@@ -47,7 +47,8 @@ StepSeconds median_split(const std::vector<StepSeconds>& steps) {
           of(&StepSeconds::forward),
           of(&StepSeconds::backward),
           of(&StepSeconds::communication),
-          of(&StepSeconds::optimizer)};
+          of(&StepSeconds::optimizer),
+          of(&StepSeconds::forward_backward)};
 }
 
 /// Train one round; false when a signal ended it.
@@ -104,7 +105,7 @@ void run_peer(const TrainBenchOptions& options, TrainBenchReport& report) {
 }  // namespace
 
 double StepSeconds::total() const {
-  return data + forward + backward + communication + optimizer;
+  return data + forward + backward + forward_backward + communication + optimizer;
 }
 
 std::vector<std::string> TrainBenchOptions::arguments() const {
@@ -152,6 +153,7 @@ TrainBenchReport bench_training(const TrainBenchOptions& options) {
   const auto communicator = make_single_process_communicator(rank_device(options.device));
   BenchTraining training(options, *communicator);
   report.trainable_parameters = training.trainable_parameters();
+  for (int64_t i = 0; i < training.warm_up_steps() && !stop_requested(); ++i) training.step(i);
   for (int64_t round = 0; round < options.rounds && !report.stopped; ++round) {
     spdlog::info("training {} steps", options.steps);
     report.stopped = !measure(training, options, report);

@@ -22,6 +22,7 @@ struct TrainBenchOptions {
   std::string device = "auto";  ///< auto | cpu | cuda
   int64_t rounds = 1;           ///< the best one counts
   bool gradient_checkpointing = false;
+  bool cuda_graph = true;  ///< on a GPU: launch forward and backward as one
   /// Another program for the same step, run after each round: its words here are followed by --size
   /// --batch --precision --rank --steps --threads with their values, on a GPU also --device cuda,
   /// and the last line that it prints is JSON with `samples_per_second` and `peak_rss_gib` (on a
@@ -39,6 +40,7 @@ double median(const std::vector<double>& measurements);
 /// Seconds of one step, by what they were spent on.
 struct StepSeconds {
   double data = 0, forward = 0, backward = 0, communication = 0, optimizer = 0;
+  double forward_backward = 0;  ///< in place of the two where they are launched as one
   double total() const;
 };
 

@@ -9,6 +9,7 @@
 #include "runtime/error.h"
 #include "runtime/heartbeat.h"
 #include "runtime/stop_signal.h"
+#include "trainer/cuda_graph.h"
 
 namespace limewash::trainer {
 
@@ -38,6 +39,23 @@ std::vector<int64_t> sizes_of(const std::vector<TrainedPart>& parts) {
     for (const auto& parameter : part.parameters) sizes.back() += parameter.tensor.numel();
   }
   return sizes;
+}
+
+/// nullptr where passes can't be recorded: masks of dropout are drawn, and crops are cut, on the
+/// host for each sample.
+std::unique_ptr<LaunchRecorder> recorder_of_passes(const TrainerOptions& options,
+                                                   TrainerParts& parts,
+                                                   at::Device device) {
+  auto recorder = std::move(parts.recorder_of_passes);
+  if (!recorder && options.training.cuda_graph) recorder = make_cuda_graph_recorder(device);
+  if (!recorder) return nullptr;
+  const bool drops_out = parts.adapter.options().lora.dropout > 0;
+  if (!drops_out && !options.loss.decodes()) return recorder;
+  if (parts.communicator.rank() == 0)
+    spdlog::info("no CUDA graph: {}",
+                 drops_out ? "adapter.lora.dropout is drawn for each sample"
+                           : "the loss decodes another crop for each sample");
+  return nullptr;
 }
 
 /// What all stages train.
@@ -85,6 +103,8 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
           options.training,
           options.loss.quality_weight),
       text_(models::encode_empty_prompt(parts_.base)),
+      passes_(text_.device(), recorder_of_passes(options, parts_, text_.device())),
+      readings_(parts_.steps_behind >= 0 ? parts_.steps_behind : (text_.is_cuda() ? 1 : 0)),
       identity_{parts_.dataset.fingerprint(),
                 parts_.base.fingerprint,
                 layout_of_stages(stages_, parts_.adapter, parts_.base.unet),
@@ -103,6 +123,7 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
 Trainer::~Trainer() = default;
 
 TrainStatus Trainer::train() {
+  const OwnStream stream(text_.device());
   if (is_writer()) {
     loss_log_ =
         std::make_unique<LossLog>(parts_.run_folder / "losses.csv", loss_tail_.columns(), step_);
@@ -124,10 +145,12 @@ TrainStatus Trainer::train() {
   while (step_ < last_step() && !stop_agreed_) {
     begin_stage_if_due();
     train_step();
+    if (is_due_to_pause()) account_for_all();
     hand_over_if_due();
     save_if_due();
     if (!validate_if_due() || !evaluate_if_due()) stop_agreed_ = true;
   }
+  account_for_all();
   progress_->finish();
   save();
   checkpoints_.wait();
@@ -148,6 +171,7 @@ TrainStatus Trainer::train() {
 
 void Trainer::begin_stage(size_t place) {
   const Stage& stage = stages_[place];
+  passes_.forget();
   const int64_t tail = parameters_.tail().numel();
   trained_ = trained_parts(parts_.adapter, parts_.base.unet, stage.name);
   parameters_.give_back_frozen();
@@ -169,20 +193,27 @@ void Trainer::begin_stage_if_due() {
         "step {}: stage {} of {}, {}", step_, place + 1, stages_.size(), stages_[place].name);
 }
 
-double Trainer::update(const std::vector<double>& learning_rates) {
-  const double loss = total_loss();
+bool Trainer::is_left_out(int64_t step, double loss) {
   const auto verdict = guard_.judge(loss);
   if (verdict.spike && is_writer()) {
     spdlog::warn(
         "step {}: the loss {:.4g} stands out from the median {:.4g} by {:.1f} deviations{}",
-        step_ + 1,
+        step + 1,
         loss,
         verdict.median,
         (loss - verdict.median) / verdict.deviation,
         verdict.skip ? "; skipped" : "");
   }
-  if (verdict.skip) return parameters_.gradients().norm().item<double>();
-  return optimizer_.step(parameters_.gradients(), learning_rates).item<double>();
+  return verdict.skip;
+}
+
+at::Tensor Trainer::update(const std::vector<double>& learning_rates) {
+  // The one case in which the loss has to be known before the update.
+  if (guard_.skips()) {
+    const double loss = parameters_.tail()[kLosses].item<float>();  // LossTail has the total first
+    if (is_left_out(step_, loss)) return parameters_.gradients().norm();
+  }
+  return optimizer_.step(parameters_.gradients(), learning_rates);
 }
 
 void Trainer::train_step() {
@@ -190,7 +221,8 @@ void Trainer::train_step() {
   checkpoints_.check();
   // 1. The global batch: the same on every rank.
   const auto samples = source_.global_batch(step_);
-  const auto scale = objective_.scale(source_, samples, step_);
+  const auto scale =
+      objective_.scale(source_.noise_weight_total(samples, options_.loss.noise), samples, step_);
 
   // 2. Forward and backward over this rank's micro-batches.
   parameters_.zero();
@@ -203,41 +235,51 @@ void Trainer::train_step() {
   // 3. One reduction: gradients, losses, and whether anyone was asked to stop.
   if (stop_requested()) parameters_.tail()[kStop].fill_(1.0);
   parts_.communicator.all_reduce_sum(parameters_.reduced());
-  stop_agreed_ = parameters_.tail()[kStop].item<float>() > 0;
 
   // 4. Update. A gradient that is not finite is so on every rank: all of them skip.
   const auto rates = learning_rates(stages_[stage_], trained_, step_);
-  const double norm = update(rates);
+  const auto norm = update(rates);
   update_discriminators();
-  skipped_in_a_row_ = std::isfinite(norm) ? 0 : skipped_in_a_row_ + 1;
-  refuse_endless_skips(samples);
+
+  // 5. Everything that follows is bookkeeping: on a GPU that of the step before, whose figures are
+  // there by now.
+  readings_.begin(
+      {step_, samples, rates.front(), measures_shares(step_)}, parameters_.tail(), norm);
   ++step_;
   ++steps_this_attempt_;
+  while (const auto reading = readings_.due()) account_for(*reading);
   const double seconds = seconds_since(begin);
   seconds_ += seconds;
   seconds_this_attempt_ += seconds;
-
-  // 5. Everything that follows is bookkeeping.
-  record_step(norm, rates.front());
 }
 
 void Trainer::forward_backward(const LossScale& scale) {
   heartbeat();
-  const auto batch = source_.next().to(text_.device());
+  const auto batch = source_.next();
+  const bool with_shares = measures_shares(step_);
+  const auto selection = passes_.records() ? objective_.started_terms(step_)
+                                           : objective_.counted_terms(batch.samples, step_);
   parts_.adapter.begin_dropout(parts_.seed, dropout_keys(batch.samples));
+  passes_.run(selection.names() + (with_shares ? " with shares" : ""),
+              {batch, scale.denominators(/*pinned=*/text_.is_cuda())},
+              [this, selection, with_shares](const PassInputs& inputs) {
+                pass(inputs, selection, with_shares);
+              });
+  parts_.adapter.end_dropout();
+}
+
+void Trainer::pass(const PassInputs& inputs, const TermSelection& selection, bool with_shares) {
+  const auto& batch = inputs.batch;
   const auto z_t = parts_.base.schedule.add_noise(batch.z0, batch.noise, batch.timesteps);
   const auto reference = parts_.adapter.project_reference(batch.embeddings);
   const auto text = text_.expand({z_t.size(0), -1, -1});
   const auto output = parts_.base.unet->forward(
       torch::cat({z_t, batch.mask, batch.hole_latents}, 1), batch.timesteps, text, reference);
-  const auto terms = objective_(batch, batch.samples, 0, z_t, output, scale, step_);
+  const auto terms = objective_(batch, z_t, output, inputs.denominators, selection);
   const auto squares =
-      measures_shares(step_) ? objective_.gradient_squares(terms, output) : std::vector<double>{};
+      with_shares ? objective_.gradient_squares(terms, output) : std::vector<at::Tensor>{};
   terms.total.backward();
-  parts_.adapter.end_dropout();
-  const auto discriminators = objective_.adversary() != nullptr
-                                  ? objective_.teach(batch, z_t, output, scale, step_)
-                                  : Adversary::Losses{};
+  const auto discriminators = objective_.teach(batch, z_t, output, inputs.denominators, selection);
   loss_tail_.add(
       parameters_.tail().narrow(0, kLosses, loss_tail_.size()), terms, discriminators, squares);
 }
@@ -253,41 +295,58 @@ bool Trainer::measures_shares(int64_t step) const {
   return every > 0 && step % every == 0;
 }
 
-double Trainer::total_loss() const {
-  return parameters_.tail()[kLosses].item<float>();  // LossTail has the total first
+void Trainer::account_for(const StepReading& reading) {
+  if (reading.tail[kStop].item<float>() > 0) stop_agreed_ = true;
+  if (!guard_.skips()) is_left_out(reading.step.number, reading.tail[kLosses].item<float>());
+  skipped_in_a_row_ = std::isfinite(reading.gradient_norm) ? 0 : skipped_in_a_row_ + 1;
+  refuse_endless_skips(reading.step);
+  record_step(reading);
 }
 
-void Trainer::refuse_endless_skips(const std::vector<StreamSample>& samples) const {
+void Trainer::account_for_all() {
+  while (const auto reading = readings_.oldest()) account_for(*reading);
+}
+
+bool Trainer::is_due_to_pause() const {
+  const auto is_due = [this](int64_t every) { return every > 0 && step_ % every == 0; };
+  return is_due(options_.checkpoint.every) || is_due(options_.training.validation.every) ||
+         evaluation_is_due() || step_ == options_.training.steps ||
+         stage_after(stages_, step_) != stage_;
+}
+
+void Trainer::refuse_endless_skips(const LaunchedStep& step) const {
   if (skipped_in_a_row_ == 0) return;
-  if (is_writer()) spdlog::warn("step {}: the gradient is not finite; skipped", step_ + 1);
+  if (is_writer()) spdlog::warn("step {}: the gradient is not finite; skipped", step.number + 1);
   if (skipped_in_a_row_ < kMostSkippedSteps) return;
   std::string names;
-  for (const auto& sample : samples)
+  for (const auto& sample : step.samples)
     names += (names.empty() ? "" : ", ") + parts_.dataset.info(sample.index).id;
   throw InputError("no finite gradient in " + std::to_string(skipped_in_a_row_) +
                    " steps in a row; the last one saw " + names +
                    ". Lower optimizer.learning_rate, or look at these photos");
 }
 
-void Trainer::record_step(double gradient_norm, double learning_rate) {
-  const auto losses = loss_tail_.read(parameters_.tail().narrow(0, kLosses, loss_tail_.size()),
-                                      measures_shares(step_ - 1));
+void Trainer::record_step(const StepReading& reading) {
+  const auto& [launched, tail, gradient_norm] = reading;
+  const auto losses =
+      loss_tail_.read(tail.narrow(0, kLosses, loss_tail_.size()), launched.with_shares);
   last_loss_ = losses.total;
   if (!is_writer()) return;
-  loss_log_->append({step_, loss_tail_.values(losses, learning_rate, gradient_norm)});
+  const int64_t step = launched.number + 1;
+  loss_log_->append({step, loss_tail_.values(losses, launched.learning_rate, gradient_norm)});
   if (parts_.recorder != nullptr) {
     auto& recorder = *parts_.recorder;
-    recorder.metric("loss", losses.total, step_);
+    recorder.metric("loss", losses.total, step);
     for (const auto& term : losses.terms) {
-      recorder.metric("loss/" + term.name, term.value, step_);
-      recorder.metric("loss/" + term.name + "/weighted", term.weight * term.value, step_);
-      if (term.share) recorder.metric("loss/" + term.name + "/share", *term.share, step_);
+      recorder.metric("loss/" + term.name, term.value, step);
+      recorder.metric("loss/" + term.name + "/weighted", term.weight * term.value, step);
+      if (term.share) recorder.metric("loss/" + term.name + "/share", *term.share, step);
     }
     for (const auto& term : losses.discriminators)
-      recorder.metric("loss/" + term.name, term.value, step_);
-    recorder.metric("learning_rate", learning_rate, step_);
-    recorder.metric("gradient_norm", gradient_norm, step_);
-    recorder.metric("epoch", source_.epoch_at(step_), step_);
+      recorder.metric("loss/" + term.name, term.value, step);
+    recorder.metric("learning_rate", launched.learning_rate, step);
+    recorder.metric("gradient_norm", gradient_norm, step);
+    recorder.metric("epoch", source_.epoch_at(step), step);
   }
   char note[64];
   std::snprintf(note, sizeof note, "loss %.4f", last_loss_);

@@ -29,9 +29,11 @@
 #include "trainer/loss_tail.h"
 #include "trainer/objective.h"
 #include "trainer/options.h"
+#include "trainer/pass_launcher.h"
 #include "trainer/run_files.h"
 #include "trainer/spike_guard.h"
 #include "trainer/stages.h"
+#include "trainer/step_readings.h"
 #include "trainer/validation_loss.h"
 
 namespace limewash::trainer {
@@ -47,17 +49,21 @@ struct TrainerParts {
   ValidationLoss* validation = nullptr;       ///< nullptr: no validation loss
   tracking::RunRecorder* recorder = nullptr;  ///< on rank 0 only
   std::filesystem::path run_folder;
-  std::string config_yaml;                              ///< the resolved configuration
-  std::string identity_yaml;                            ///< the sections that shape the trajectory
-  std::string default_identity_yaml;                    ///< those sections at their defaults
-  std::map<std::string, std::string> adapter_metadata;  ///< goes into the exported files
+  std::string config_yaml;            ///< the resolved configuration
+  std::string identity_yaml;          ///< the sections that shape the trajectory
+  std::string default_identity_yaml;  ///< those sections at their defaults
+  std::map<std::string, std::string> adapter_metadata{};  ///< goes into the exported files
   int64_t recolorings = 1;
   uint64_t seed = 42;
   std::string unet_config;  ///< of the base's unet/config.json: goes with an exported UNet
   /// Decodes predicted latents for the loss; nullptr: the base's VAE.
-  std::shared_ptr<models::Autoencoder> loss_decoder;
-  std::shared_ptr<const eval::Lpips> lpips;  ///< nullptr: the loss has no such term
-  int64_t evaluators = 0;                    ///< ranks that evaluate, by RUN/queue
+  std::shared_ptr<models::Autoencoder> loss_decoder{};
+  std::shared_ptr<const eval::Lpips> lpips{};  ///< nullptr: the loss has no such term
+  int64_t evaluators = 0;                      ///< ranks that evaluate, by RUN/queue
+  /// Records passes; nullptr: CUDA graphs on a GPU, where training.cuda_graph asks for them.
+  std::unique_ptr<LaunchRecorder> recorder_of_passes{};
+  /// Steps that the host may be behind the device; -1: one on a GPU, none on a CPU.
+  int64_t steps_behind = -1;
 };
 
 struct TrainerOptions {
@@ -91,18 +97,27 @@ class Trainer {
   void begin_stage_if_due();
   /// Weights of the run's other stages, by name: what a checkpoint holds beside the flat state.
   std::vector<models::NamedParameter> settled_parameters();
-  /// The update, unless the loss stands out and the guard skips it. Returns the gradient's norm.
-  double update(const std::vector<double>& learning_rates);
+  /// The update, unless the loss stands out and the guard skips it. Returns the gradient's norm, a
+  /// scalar on the device.
+  at::Tensor update(const std::vector<double>& learning_rates);
   /// The next micro-batch of this rank.
   void forward_backward(const LossScale& scale);
-  /// Of the step in work, over all ranks.
-  double total_loss() const;
-  void record_step(double gradient_norm, double learning_rate);
+  /// Its forward and backward pass: adds gradients and losses to parameters_.reduced().
+  void pass(const PassInputs& inputs, const TermSelection& selection, bool with_shares);
+  /// Whether the guard leaves out the update of this step, by its loss over all ranks.
+  bool is_left_out(int64_t step, double loss);
+  /// Take in what a step came to.
+  void account_for(const StepReading& reading);
+  /// The same for all steps so far: what follows depends on them.
+  void account_for_all();
+  /// Whether anything but the next step is due after this one.
+  bool is_due_to_pause() const;
+  void record_step(const StepReading& reading);
   /// One step of the discriminators, where there are some, by the gradients of all ranks.
   void update_discriminators();
-  /// Whether the step in work measures each term's share of the gradient.
+  /// Whether that step measures each term's share of the gradient.
   bool measures_shares(int64_t step) const;
-  void refuse_endless_skips(const std::vector<StreamSample>& samples) const;
+  void refuse_endless_skips(const LaunchedStep& step) const;
   /// Copy the state and have it written in the background; then `afterwards` is called there.
   void save(const std::function<void()>& afterwards = {});
   void save_if_due();
@@ -146,6 +161,8 @@ class Trainer {
   SpikeGuard guard_;
   BatchSource source_;
   at::Tensor text_;  // [1, L, D], the empty prompt
+  PassLauncher passes_;
+  StepReadings readings_;
   RunIdentity identity_;
   std::unique_ptr<LossLog> loss_log_;
   std::unique_ptr<ValidationLog> validation_log_;

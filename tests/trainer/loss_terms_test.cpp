@@ -68,6 +68,7 @@ struct Fixture {
     batch.mask.narrow(2, 2, 7).narrow(3, 3, 6).fill_(1);
     batch.core = batch.mask * torch::rand_like(batch.mask);
     batch.quality = torch::tensor({1.0F, 0.5F, 0.8F});
+    batch.told = torch::ones({kRows});
     batch.timesteps = torch::tensor({20, 300, 700}, torch::kLong);
     batch.asked_lab = torch::tensor({60.0F, 5.0F, -5.0F}).expand({kRows, 3}).contiguous();
     batch.samples.resize(kRows);
@@ -104,7 +105,11 @@ class LossTermsTest : public testing::Test {
   LossTerms terms(const Objective& objective, const at::Tensor& output) const {
     const auto z_t =
         schedule.add_noise(fixture.batch.z0, fixture.batch.noise, fixture.batch.timesteps);
-    return objective(fixture.batch, fixture.batch.samples, 0, z_t, output, fixture.scale, 0);
+    return objective(fixture.batch,
+                     z_t,
+                     output,
+                     fixture.scale.denominators(),
+                     objective.counted_terms(fixture.batch.samples, 0));
   }
   models::NoiseSchedule schedule = schedule_of(models::PredictionType::kVPrediction);
   const std::vector<float> map = {0.2F, 0, 0.1F, 0, 0.3F, 0, 0.1F, 0, 0.2F, 0.5F, 0.5F, 0.5F};

@@ -58,6 +58,7 @@ StepBatch read_batch(const models::TensorMap& tensors,
   batch.timesteps = rows("timesteps");
   batch.quality = rows("quality");
   batch.asked_lab = rows("asked_lab");
+  batch.told = torch::ones({count});
   batch.embeddings = rows("image_embeds");
   result.text = rows("encoder_hidden_states");
   const auto plain = batch.noise.clone();
@@ -66,6 +67,7 @@ StepBatch read_batch(const models::TensorMap& tensors,
     sample.id = static_cast<uint64_t>(100 * step + first + row);
     sample.timestep = batch.timesteps[row].item<int64_t>();
     sample.quality = double{batch.quality[row].item<float>()};
+    sample.has_core = batch.core[row].sum().item<float>() > 0;
     batch.samples.push_back(sample);
     if (offset_noise <= 0) continue;
     auto noise = batch.noise[row];
@@ -120,12 +122,8 @@ void run(const std::filesystem::path& folder) {
                                  whole.batch.quality.view({-1, 1, 1, 1}))
                                     .sum()
                                     .item<double>();
-    const auto first_id = whole.batch.samples.front().id;
-    const auto has_core = [&](const trainer::StreamSample& sample) {
-      const auto row = static_cast<int64_t>(sample.id - first_id);
-      return whole.batch.core[row].sum().item<float>() > 0;
-    };
-    const auto scale = objective.scale(noise_weight, has_core, whole.batch.samples, step);
+    const auto denominators =
+        objective.scale(noise_weight, whole.batch.samples, step).denominators();
     parameters.zero();
     if (adversary != nullptr) adversary->zero();
     for (int64_t first = 0; first < count; first += count / 2) {
@@ -136,12 +134,11 @@ void run(const std::filesystem::path& folder) {
                                         batch.timesteps,
                                         text,
                                         adapter->project_reference(batch.embeddings));
-      const auto terms = objective(batch, batch.samples, 0, z_t, output, scale, step);
+      const auto selection = objective.counted_terms(batch.samples, step);
+      const auto terms = objective(batch, z_t, output, denominators, selection);
       const auto squares = objective.gradient_squares(terms, output);
       terms.total.backward();
-      const auto discriminators = adversary != nullptr
-                                      ? objective.teach(batch, z_t, output, scale, step)
-                                      : trainer::Adversary::Losses{};
+      const auto discriminators = objective.teach(batch, z_t, output, denominators, selection);
       tail.add(parameters.tail(), terms, discriminators, squares);
     }
     optimizer.step(parameters.gradients(), kLearningRate);

@@ -19,7 +19,6 @@ const std::vector<float> kIdentityMap = {1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0};
 
 struct Fixture {
   MicroBatch batch;
-  std::vector<StreamSample> samples{4};
   Fixture() {
     torch::manual_seed(3);
     batch.z0 = torch::rand({4, 3, 6, 5}) * 0.5 + 0.25;
@@ -29,10 +28,13 @@ struct Fixture {
     batch.core[3].zero_();
     batch.quality = torch::tensor({1.0F, 0.5F, 1.0F, 1.0F});
     batch.timesteps = torch::tensor({10, 400, 800, 500}, torch::kLong);
+    batch.told = torch::ones({4});
     batch.asked_lab = torch::zeros({4, 3});
+    batch.samples.resize(4);
     for (size_t i = 0; i < 4; ++i) {
-      samples[i].timestep = batch.timesteps[static_cast<int64_t>(i)].item<int64_t>();
-      samples[i].quality = batch.quality[static_cast<int64_t>(i)].item<float>();
+      batch.samples[i].timestep = batch.timesteps[static_cast<int64_t>(i)].item<int64_t>();
+      batch.samples[i].quality = batch.quality[static_cast<int64_t>(i)].item<float>();
+      batch.samples[i].has_core = i < 3;
     }
   }
   MicroBatch rows(int64_t first, int64_t count) const {
@@ -44,10 +46,21 @@ struct Fixture {
     part.core = cut(batch.core);
     part.quality = cut(batch.quality);
     part.timesteps = cut(batch.timesteps);
+    part.told = cut(batch.told);
     part.asked_lab = cut(batch.asked_lab);
+    part.samples.assign(batch.samples.begin() + first, batch.samples.begin() + first + count);
     return part;
   }
 };
+
+LossTerms terms_of(const Objective& objective,
+                   const MicroBatch& batch,
+                   const at::Tensor& z_t,
+                   const at::Tensor& output,
+                   const LossScale& scale) {
+  return objective(
+      batch, z_t, output, scale.denominators(), objective.counted_terms(batch.samples, 0));
+}
 
 TEST(ColorOfLoss, EqualsTheMetricsLab) {
   for (const auto& rgb :
@@ -73,7 +86,7 @@ TEST(Objective, IsZeroForAPerfectPrediction) {
   const auto& batch = fixture.batch;
   const auto z_t = schedule.add_noise(batch.z0, batch.noise, batch.timesteps);
   const auto perfect = schedule.training_target(batch.z0, batch.noise, batch.timesteps);
-  const auto terms = objective(batch, fixture.samples, 0, z_t, perfect, {100.0, 3.0}, 0);
+  const auto terms = terms_of(objective, batch, z_t, perfect, {100.0, 3.0});
   EXPECT_NEAR(terms.total.item<double>(), 0.0, 1e-6);
 }
 
@@ -87,17 +100,14 @@ TEST(Objective, SumsToTheSameLossHoweverTheBatchIsCut) {
   const auto z_t =
       schedule.add_noise(fixture.batch.z0, fixture.batch.noise, fixture.batch.timesteps);
   const LossScale scale{50.0, 2.5};
-  const auto whole =
-      objective(fixture.batch, fixture.samples, 0, z_t, output, scale, 0).total.item<double>();
+  const auto whole = terms_of(objective, fixture.batch, z_t, output, scale).total.item<double>();
   double sum = 0;
   for (int64_t first = 0; first < 4; first += 2) {
-    sum += objective(fixture.rows(first, 2),
-                     fixture.samples,
-                     first,
-                     z_t.narrow(0, first, 2),
-                     output.narrow(0, first, 2),
-                     scale,
-                     0)
+    sum += terms_of(objective,
+                    fixture.rows(first, 2),
+                    z_t.narrow(0, first, 2),
+                    output.narrow(0, first, 2),
+                    scale)
                .total.item<double>();
   }
   EXPECT_NEAR(sum, whole, 1e-5 * std::abs(whole));
@@ -136,14 +146,14 @@ TEST(Objective, PullsTheRegionTowardsTheAskedColor) {
   output.requires_grad_(true);
   const auto z_t =
       schedule.add_noise(fixture.batch.z0, fixture.batch.noise, fixture.batch.timesteps);
-  const auto terms = objective(fixture.batch, fixture.samples, 0, z_t, output, {100.0, 3.0}, 0);
+  const auto terms = terms_of(objective, fixture.batch, z_t, output, {100.0, 3.0});
   EXPECT_GT(terms.value("color").item<double>(), 0.1);  // asked for black
   terms.total.backward();
   EXPECT_EQ(output.grad()[3].abs().max().item<double>(), 0.0)
       << "a sample without core has no colour loss";
   torch::NoGradGuard no_grad;
-  const auto better = objective(
-      fixture.batch, fixture.samples, 0, z_t, output - 0.01 * output.grad(), {100.0, 3.0}, 0);
+  const auto better =
+      terms_of(objective, fixture.batch, z_t, output - 0.01 * output.grad(), {100.0, 3.0});
   EXPECT_LT(better.value("color").item<double>(), terms.value("color").item<double>());
 }
 

@@ -1,0 +1,70 @@
+#include "trainer/pass_launcher.h"
+
+#include <utility>
+
+#include <c10/util/Exception.h>
+#include <spdlog/spdlog.h>
+#include <torch/torch.h>
+
+namespace limewash::trainer {
+
+namespace {
+
+/// Memory for inputs of these shapes.
+PassInputs memory_for(const PassInputs& inputs, at::Device device) {
+  return {inputs.batch.empty_on(device),
+          torch::empty_like(inputs.denominators, torch::TensorOptions(device))};
+}
+
+}  // namespace
+
+PassLauncher::PassLauncher(at::Device device, std::unique_ptr<LaunchRecorder> recorder)
+    : device_(device), recorder_(std::move(recorder)) {}
+
+void PassLauncher::run(const std::string& kind, const PassInputs& inputs, const Pass& pass) {
+  const auto key = kind + " " + inputs.batch.shapes();
+  if (!records() || (kinds_.size() >= kMostKinds && !kinds_.contains(key))) {
+    return pass({inputs.batch.to(device_), inputs.denominators.to(device_, /*non_blocking=*/true)});
+  }
+  const auto [place, is_new] = kinds_.try_emplace(key);
+  Kind& state = place->second;
+  if (is_new) state.inputs = memory_for(inputs, device_);
+  state.inputs.batch.copy_from(inputs.batch);
+  state.inputs.denominators.copy_(inputs.denominators, /*non_blocking=*/true);
+  if (!state.recording && state.passes >= kWarmUp) record(kind, state, pass);
+  ++state.passes;
+  if (state.recording)
+    state.recording->replay();
+  else
+    pass(state.inputs);
+}
+
+void PassLauncher::record(const std::string& kind, Kind& state, const Pass& pass) {
+  try {
+    state.recording = recorder_->record([pass, inputs = state.inputs] { pass(inputs); });
+    spdlog::debug("recorded the pass '{}'", kind);
+  } catch (const c10::Error& error) {
+    spdlog::warn(
+        "passes are launched kernel by kernel, which is slower: this one can't be recorded ({}): "
+        "{}",
+        kind,
+        error.what_without_backtrace());
+    recorder_.reset();
+  }
+}
+
+bool PassLauncher::records() const {
+  return recorder_ != nullptr;
+}
+
+void PassLauncher::forget() {
+  kinds_.clear();
+}
+
+int64_t PassLauncher::recordings() const {
+  int64_t count = 0;
+  for (const auto& [key, kind] : kinds_) count += kind.recording != nullptr ? 1 : 0;
+  return count;
+}
+
+}  // namespace limewash::trainer
