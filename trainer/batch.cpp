@@ -59,7 +59,6 @@ MicroBatch MicroBatch::empty_on(at::Device device) const {
 
 void MicroBatch::copy_from(const MicroBatch& batch) {
   samples = batch.samples;
-  core_on_host = batch.core_on_host;
   for (const auto member : kComputedWith) {
     TORCH_CHECK((this->*member).sizes() == (batch.*member).sizes(),
                 "micro-batch: expected ",

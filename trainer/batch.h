@@ -49,7 +49,8 @@ struct MicroBatch {
   /// Memory on `device` for a batch of these shapes.
   MicroBatch empty_on(at::Device device) const;
   /// Take over the samples of `batch`, whose tensors have the shapes of these, and the values of
-  /// its tensors: these stay where they are. Does not wait for the copies either.
+  /// its tensors: these stay where they are. Leaves what is on the host alone, and does not wait
+  /// for the copies either.
   void copy_from(const MicroBatch& batch);
   /// The shapes of all tensors, as a text.
   std::string shapes() const;

@@ -49,6 +49,8 @@ bool has_color(const StreamSample& sample) {
 }
 
 at::Tensor select(const at::Tensor& tensor, const std::vector<int64_t>& rows) {
+  TORCH_CHECK(!rows.empty(), "objective: a term that decodes was asked for none of the samples");
+  if (static_cast<int64_t>(rows.size()) == tensor.size(0)) return tensor;
   return tensor.index_select(0, torch::tensor(rows).to(tensor.device()));
 }
 

@@ -43,7 +43,6 @@ struct TermSelection {
   bool adversarial = false;     ///< both terms
   bool discriminators = false;  ///< their own losses
 
-  auto operator<=>(const TermSelection&) const = default;
   /// The terms that are selected, as a text.
   std::string names() const;
 };
@@ -93,7 +92,8 @@ class Objective {
   /// The terms that count any of `samples` at optimizer step `step`.
   TermSelection counted_terms(const std::vector<StreamSample>& samples, int64_t step) const;
   /// The terms that have started by then: what a pass computes that does not depend on its samples,
-  /// which then weigh nothing in a term that does not count them.
+  /// which then weigh nothing in a term that does not count them. Not for terms that decode: they
+  /// take the counted samples alone.
   TermSelection started_terms(int64_t step) const;
   /// `z_t` and the network's `output` [N, C, h, w]; `denominators`: LossScale's, on the device.
   LossTerms operator()(const MicroBatch& batch,

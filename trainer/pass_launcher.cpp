@@ -31,25 +31,25 @@ void PassLauncher::run(const std::string& kind, const PassInputs& inputs, const 
   if (is_new) state.inputs = memory_for(inputs, device_);
   state.inputs.batch.copy_from(inputs.batch);
   state.inputs.denominators.copy_(inputs.denominators, /*non_blocking=*/true);
-  if (!state.recording && state.passes >= kWarmUp) record(kind, state, pass);
-  ++state.passes;
-  if (state.recording)
-    state.recording->replay();
-  else
-    pass(state.inputs);
+  if (state.passes++ < kWarmUp) return pass(state.inputs);
+  if (!state.recording) state.recording = recording_of(kind, state.inputs, pass);
+  if (state.recording) return state.recording->replay();
+  const auto last = state.inputs;
+  kinds_.clear();  // what is recorded would only hold its memory
+  pass(last);
 }
 
-void PassLauncher::record(const std::string& kind, Kind& state, const Pass& pass) {
+std::unique_ptr<Recording> PassLauncher::recording_of(const std::string& kind,
+                                                      const PassInputs& inputs,
+                                                      const Pass& pass) {
   try {
-    state.recording = recorder_->record([pass, inputs = state.inputs] { pass(inputs); });
-    spdlog::debug("recorded the pass '{}'", kind);
+    return recorder_->record([pass, inputs] { pass(inputs); });
   } catch (const c10::Error& error) {
-    spdlog::warn(
-        "passes are launched kernel by kernel, which is slower: this one can't be recorded ({}): "
-        "{}",
-        kind,
-        error.what_without_backtrace());
+    spdlog::warn("no CUDA graph, which is slower: a pass ({}) can't be recorded: {}",
+                 kind.empty() ? "noise" : "noise, " + kind,
+                 error.what_without_backtrace());
     recorder_.reset();
+    return nullptr;
   }
 }
 

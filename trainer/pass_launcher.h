@@ -70,7 +70,10 @@ class PassLauncher {
     int64_t passes = 0;
     std::unique_ptr<Recording> recording;
   };
-  void record(const std::string& kind, Kind& state, const Pass& pass);
+  /// nullptr, from then on for good, where it can't be recorded.
+  std::unique_ptr<Recording> recording_of(const std::string& kind,
+                                          const PassInputs& inputs,
+                                          const Pass& pass);
 
   at::Device device_;
   std::unique_ptr<LaunchRecorder> recorder_;

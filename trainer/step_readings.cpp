@@ -11,7 +11,7 @@ namespace limewash::trainer {
 struct StepReadings::OnItsWay {
   LaunchedStep step;
   at::Tensor values;                  // on the CPU: the tail, then the norm
-  std::optional<c10::Event> arrival;  // there where they come from another device
+  std::optional<c10::Event> arrival;  // of values that come from a GPU
 };
 
 StepReadings::StepReadings(int64_t behind) : behind_(behind) {}
@@ -26,8 +26,8 @@ void StepReadings::begin(LaunchedStep step,
   reading->step = std::move(step);
   // A copy in any case: the next step clears the tail.
   const auto values = torch::cat({tail, gradient_norm.to(tail.scalar_type()).view({1})});
-  if (values.is_cpu()) {
-    reading->values = values;
+  if (!values.is_cuda()) {
+    reading->values = values.to(torch::kCPU);
   } else {
     const auto device = values.device();
     reading->values = torch::empty(values.sizes(), torch::TensorOptions().pinned_memory(true));

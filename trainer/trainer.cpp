@@ -21,10 +21,6 @@ enum TailSlot : int64_t { kStop, kLosses };  // kLosses: as LossTail has them
 /// Steps in a row without a finite gradient that end a run.
 constexpr int64_t kMostSkippedSteps = 10;
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 /// Whose masks the rows of a micro-batch get.
 std::vector<models::DropoutKey> dropout_keys(const std::vector<StreamSample>& samples) {
   std::vector<models::DropoutKey> keys;
@@ -43,10 +39,10 @@ std::vector<int64_t> sizes_of(const std::vector<TrainedPart>& parts) {
 
 /// nullptr where passes can't be recorded: masks of dropout are drawn, and crops are cut, on the
 /// host for each sample.
-std::unique_ptr<LaunchRecorder> recorder_of_passes(const TrainerOptions& options,
-                                                   TrainerParts& parts,
-                                                   at::Device device) {
-  auto recorder = std::move(parts.recorder_of_passes);
+std::unique_ptr<LaunchRecorder> pass_recorder(const TrainerOptions& options,
+                                              TrainerParts& parts,
+                                              at::Device device) {
+  auto recorder = std::move(parts.pass_recorder);
   if (!recorder && options.training.cuda_graph) recorder = make_cuda_graph_recorder(device);
   if (!recorder) return nullptr;
   const bool drops_out = parts.adapter.options().lora.dropout > 0;
@@ -103,8 +99,8 @@ Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
           options.training,
           options.loss.quality_weight),
       text_(models::encode_empty_prompt(parts_.base)),
-      passes_(text_.device(), recorder_of_passes(options, parts_, text_.device())),
-      readings_(parts_.steps_behind >= 0 ? parts_.steps_behind : (text_.is_cuda() ? 1 : 0)),
+      passes_(text_.device(), pass_recorder(options, parts_, text_.device())),
+      readings_(parts_.steps_behind.value_or(text_.is_cuda() ? 1 : 0)),
       identity_{parts_.dataset.fingerprint(),
                 parts_.base.fingerprint,
                 layout_of_stages(stages_, parts_.adapter, parts_.base.unet),
@@ -248,7 +244,12 @@ void Trainer::train_step() {
   ++step_;
   ++steps_this_attempt_;
   while (const auto reading = readings_.due()) account_for(*reading);
-  const double seconds = seconds_since(begin);
+  add_seconds_since(begin);
+}
+
+void Trainer::add_seconds_since(std::chrono::steady_clock::time_point begin) {
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   seconds_ += seconds;
   seconds_this_attempt_ += seconds;
 }
@@ -304,7 +305,9 @@ void Trainer::account_for(const StepReading& reading) {
 }
 
 void Trainer::account_for_all() {
+  const auto begin = std::chrono::steady_clock::now();
   while (const auto reading = readings_.oldest()) account_for(*reading);
+  add_seconds_since(begin);
 }
 
 bool Trainer::is_due_to_pause() const {

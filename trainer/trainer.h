@@ -2,6 +2,7 @@
 // The training loop. The launcher builds the parts and passes them in; all ranks of a run execute
 // it together.
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -61,9 +62,9 @@ struct TrainerParts {
   std::shared_ptr<const eval::Lpips> lpips{};  ///< nullptr: the loss has no such term
   int64_t evaluators = 0;                      ///< ranks that evaluate, by RUN/queue
   /// Records passes; nullptr: CUDA graphs on a GPU, where training.cuda_graph asks for them.
-  std::unique_ptr<LaunchRecorder> recorder_of_passes{};
-  /// Steps that the host may be behind the device; -1: one on a GPU, none on a CPU.
-  int64_t steps_behind = -1;
+  std::unique_ptr<LaunchRecorder> pass_recorder{};
+  /// Steps that the host may be behind the device; nullopt: one on a GPU, none on a CPU.
+  std::optional<int64_t> steps_behind{};
 };
 
 struct TrainerOptions {
@@ -110,6 +111,7 @@ class Trainer {
   void account_for(const StepReading& reading);
   /// The same for all steps so far: what follows depends on them.
   void account_for_all();
+  void add_seconds_since(std::chrono::steady_clock::time_point begin);
   /// Whether anything but the next step is due after this one.
   bool is_due_to_pause() const;
   void record_step(const StepReading& reading);
@@ -171,7 +173,7 @@ class Trainer {
   int64_t saved_step_ = -1;  ///< of the newest checkpoint
   int64_t skipped_in_a_row_ = 0;
   int64_t steps_this_attempt_ = 0;
-  double seconds_ = 0, seconds_this_attempt_ = 0;
+  double seconds_ = 0, seconds_this_attempt_ = 0;  ///< that steps took
   bool stop_agreed_ = false;
   std::optional<EvaluationQueue> queue_;  ///< on rank 0 only, and with ranks that evaluate
   std::set<int64_t> handed_over_;         ///< steps in it whose figures are not taken yet

@@ -4,37 +4,11 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "runtime/files.h"
-#include "tests/trainer/tiny_training.h"
+#include "tests/trainer/recorded_calls.h"
 #include "trainer/cuda_graph.h"
-#include "trainer/trainer.h"
 
 namespace limewash::trainer {
 namespace {
-
-/// Stands for a GPU's recorder: it calls again what it was shown, with all that was captured then,
-/// so that whatever a pass takes from anywhere but its inputs is what it was at the recording.
-class RecordedCalls final : public LaunchRecorder {
- public:
-  explicit RecordedCalls(int64_t& replays) : replays_(&replays) {}
-
-  std::unique_ptr<Recording> record(std::function<void()> work) override {
-    struct Repetition final : Recording {
-      Repetition(std::function<void()> again, int64_t* count)
-          : work(std::move(again)), replays(count) {}
-      void replay() override {
-        ++*replays;
-        work();
-      }
-      std::function<void()> work;
-      int64_t* replays;
-    };
-    return std::make_unique<Repetition>(std::move(work), replays_);
-  }
-
- private:
-  int64_t* replays_;
-};
 
 class NothingCanBeRecorded final : public LaunchRecorder {
  public:
@@ -122,93 +96,12 @@ TEST(CudaGraph, IsForGpusOnly) {
   const OwnStream none(at::kCPU);
 }
 
-/// A whole training, of every term that can be recorded, with terms that start one after the other.
-class RecordedTrainingTest : public TinyTraining {
- protected:
-  RecordedTrainingTest() {
-    options.training.steps = 24;
-    options.training.global_batch = 4;
-    options.training.micro_batch = 2;
-    options.training.drop_reference = 0.3;
-    options.optimizer.learning_rate = 1e-3;
-    options.optimizer.ema = 0.9;
-    options.optimizer.spike_guard = {"warn", 4, 2.0};
-    options.checkpoint.every = 10;
-    auto& loss = options.loss;
-    loss.noise.inside = 2;
-    loss.noise.min_snr_gamma = 5;
-    loss.color.start_step = 6;
-    loss.color.timestep_low = 100;
-    loss.color.timestep_high = 900;
-    loss.color.timestep_weight = "alpha_bar";
-    loss.perceptual.multi_scale.weight = 0.1;
-    loss.perceptual.multi_scale.timestep_high = 500;
-    loss.adversarial.wall = loss.adversarial.paint = 0.01;
-    loss.adversarial.channels = 4;
-    loss.adversarial.start_step = 3;
-    loss.adversarial.warm_up_steps = 6;
-    loss.adversarial.timestep_high = 600;
-    loss.gradient_share_every = 4;
-  }
-
-  struct Outcome {
-    std::string losses, log;
-    at::Tensor weights;
-    int64_t replays = 0;
-  };
-
-  Outcome train(const std::string& name, bool recorded, int64_t steps_behind) {
-    Outcome outcome;
-    // The same start each time; the UNet has one adapter at a time.
-    adapter.reset();
-    adapter = std::make_unique<models::Adapter>(base.unet, adapter_options, 64, 1);
-    const auto run = folder / name;
-    std::filesystem::create_directories(run);
-    TrainerParts parts{.base = base,
-                       .adapter = *adapter,
-                       .dataset = *dataset,
-                       .cache = *cache,
-                       .communicator = *alone,
-                       .run_folder = run,
-                       .config_yaml = "run: {}\n",
-                       .identity_yaml = "seed: 1\n",
-                       .default_identity_yaml = "seed: 1\n",
-                       .unet_config = "{}"};
-    if (recorded) parts.recorder_of_passes = std::make_unique<RecordedCalls>(outcome.replays);
-    parts.steps_behind = steps_behind;
-    Trainer trainer(options, std::move(parts));
-    EXPECT_EQ(trainer.train(), TrainStatus::kFinished);
-    outcome.losses = read_file(run / "losses.csv");
-    std::vector<at::Tensor> flat;
-    for (const auto& parameter : trained_parameters(*adapter, "joint"))
-      flat.push_back(parameter.tensor.detach().flatten().clone());
-    outcome.weights = torch::cat(flat);
-    return outcome;
-  }
-
-  TrainerOptions options;
-};
-
-TEST_F(RecordedTrainingTest, GoesAsTheOneThatIsLaunchedKernelByKernel) {
-  const auto plain = train("plain", false, 0);
-  const auto recorded = train("recorded", true, 1);
-  EXPECT_GT(recorded.replays, 10);
-  EXPECT_EQ(recorded.losses, plain.losses);
-  EXPECT_TRUE(torch::equal(recorded.weights, plain.weights));
-  EXPECT_EQ(std::count(plain.losses.begin(), plain.losses.end(), '\n'), 25);
-  for (const char* step : {"step-000010", "step-000020", "step-000024"}) {
-    const auto state = std::filesystem::path("checkpoints") / step / "training_state.safetensors";
-    EXPECT_EQ(read_file(folder / "recorded" / state), read_file(folder / "plain" / state)) << step;
-  }
-}
-
-TEST_F(RecordedTrainingTest, IsNotRecordedWhereTheHostDrawsForEachSample) {
-  adapter_options.lora.dropout = 0.1;
-  EXPECT_EQ(train("dropout", true, 1).replays, 0);
-  adapter_options.lora.dropout = 0;
-  options.loss.color.path = "crop";
-  options.loss.crop = 4;
-  EXPECT_EQ(train("crop", true, 1).replays, 0);
+TEST(CudaGraph, LeavesRoomForWhatRunsBesideIt) {
+  constexpr int64_t kGib = int64_t{1} << 30;
+  EXPECT_NO_THROW(check_room_for_graph(20 * kGib, 10 * kGib, /*shares_memory=*/false));
+  EXPECT_THROW(check_room_for_graph(20 * kGib - 1, 10 * kGib, /*shares_memory=*/false), c10::Error);
+  EXPECT_NO_THROW(check_room_for_graph(10 * kGib, 10 * kGib, /*shares_memory=*/true));
+  EXPECT_THROW(check_room_for_graph(9 * kGib, 10 * kGib, /*shares_memory=*/true), c10::Error);
 }
 
 }  // namespace
