@@ -7,6 +7,7 @@
 
 #include "data/room.h"
 #include "runtime/random.h"
+#include "tests/models/blind_device.h"
 
 namespace limewash::inference {
 namespace {
@@ -82,6 +83,26 @@ class Pipeline : public ::testing::Test {
       walls_.push_back(room.mask());
     }
   }
+  std::vector<PaintRequest> two_requests() const {
+    std::vector<PaintRequest> requests;
+    for (size_t i = 0; i < 2; ++i) {
+      requests.push_back({photos_[i],
+                          walls_[i],
+                          data::render_swatch(reference_,
+                                              {0.1f, 0.4f, 0.8f},
+                                              kSwatchSize,
+                                              RandomStream(0, Purpose::kSwatch, 0, 0),
+                                              true),
+                          "room " + std::to_string(i)});
+    }
+    return requests;
+  }
+  static int largest_difference(const data::Image& a, const data::Image& b) {
+    int largest = 0;
+    for (size_t i = 0; i < a.pixels.size(); ++i)
+      largest = std::max(largest, std::abs(a.pixels[i] - b.pixels.at(i)));
+    return largest;
+  }
   models::BaseModel base_;
   data::ReferenceOptions reference_;
   std::vector<data::Image> photos_;
@@ -103,26 +124,37 @@ TEST_F(Pipeline, HolesDoNotShowTheOldColour) {
 TEST_F(Pipeline, PaintsTheSameAloneAndInABatch) {
   models::AdapterOptions options;
   models::Adapter adapter(base_.unet, options, base_.image_encoder->config().projection_dim, 1);
-  std::vector<PaintRequest> requests;
-  for (size_t i = 0; i < 2; ++i) {
-    requests.push_back({photos_[i],
-                        walls_[i],
-                        data::render_swatch(reference_,
-                                            {0.1f, 0.4f, 0.8f},
-                                            kSwatchSize,
-                                            RandomStream(0, Purpose::kSwatch, 0, 0),
-                                            true),
-                        "room " + std::to_string(i)});
-  }
+  const auto requests = two_requests();
   const auto both = paint(base_, &adapter, reference_, {3, 1.5}, 42, requests);
   const auto alone = paint(base_, &adapter, reference_, {3, 1.5}, 42, {&requests[1], 1});
   ASSERT_TRUE(both && alone);
-  int largest = 0;
-  for (size_t i = 0; i < both->at(1).pixels.size(); ++i) {
-    largest = std::max(largest, std::abs(both->at(1).pixels[i] - alone->at(0).pixels[i]));
-  }
   EXPECT_EQ(both->at(1).height, 64);
-  EXPECT_LE(largest, 1);
+  EXPECT_LE(largest_difference(both->at(1), alone->at(0)), 1);
+}
+
+TEST_F(Pipeline, PaintsTheSameOnAnotherDevice) {
+  const auto requests = two_requests();
+  for (const char* kind : {"base", "plus"}) {
+    models::AdapterOptions options;
+    options.ip_adapter.kind = kind;
+    const auto& encoder = base_.image_encoder->config();
+    const auto width =
+        std::string(kind) == "plus" ? encoder.encoder.hidden_size : encoder.projection_dim;
+    std::vector<std::vector<data::Image>> pictures;
+    for (const auto& device : {at::Device(at::kCPU), blind_device()}) {
+      models::move_to(base_, device);
+      models::Adapter adapter(base_.unet, options, width, 1);
+      const auto painted = paint(base_, &adapter, reference_, {3, 1.5}, 42, requests);
+      ASSERT_TRUE(painted);
+      pictures.push_back(*painted);
+      pictures.push_back(round_trip(base_, photos_));
+    }
+    models::move_to(base_, at::kCPU);
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_LE(largest_difference(pictures[0][i], pictures[2][i]), 1) << kind;
+      EXPECT_LE(largest_difference(pictures[1][i], pictures[3][i]), 1) << kind;
+    }
+  }
 }
 
 }  // namespace

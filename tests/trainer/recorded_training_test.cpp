@@ -7,7 +7,7 @@
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "runtime/stop_signal.h"
-#include "tests/trainer/blind_device.h"
+#include "tests/models/blind_device.h"
 #include "tests/trainer/recorded_calls.h"
 #include "tests/trainer/tiny_training.h"
 #include "trainer/trainer.h"
@@ -94,6 +94,12 @@ class RecordedTrainingTest : public TinyTraining {
     EXPECT_EQ(other.status, TrainStatus::kFinished);
     EXPECT_EQ(one.losses, other.losses);
     EXPECT_TRUE(torch::equal(one.weights, other.weights));
+  }
+
+  /// The loss in the last row.
+  static double last_loss(const Outcome& outcome) {
+    const auto row = outcome.losses.rfind('\n', outcome.losses.size() - 2) + 1;
+    return std::stod(outcome.losses.substr(outcome.losses.find(',', row) + 1));
   }
 
   static int64_t lines(const Outcome& outcome) {
@@ -195,6 +201,36 @@ TEST_F(RecordedTrainingTest, AsksADeviceForNothingButTheFiguresOfAStep) {
   const auto shorter = train_there("shorter").second;
   options.training.steps = 20;
   EXPECT_EQ(train_there("longer").second - shorter, 10 * (2 * 11 + 1));
+}
+
+TEST_F(RecordedTrainingTest, ComputesInBf16OnADeviceAsOnTheCpu) {
+  options.training.steps = 8;
+  options.training.gradient_checkpointing = true;
+  models::BaseOptions small;
+  small.model = LIMEWASH_SOURCE_DIR "/models/limewash-tiny";
+  adapter.reset();
+  base = models::load_base_model(small, at::kBFloat16);
+  const auto on_cpu = train_plain();
+  adapter.reset();
+  models::move_to(base, blind_device());
+  const auto there = train("there", std::make_unique<RecordedCalls>(replays, while_recorded), 1);
+  EXPECT_GT(replays, 0);
+  EXPECT_NEAR(last_loss(there), last_loss(on_cpu), 0.02 * last_loss(on_cpu));
+}
+
+TEST_F(RecordedTrainingTest, DrawsAndDecodesForADeviceAsForTheCpu) {
+  options.training.steps = 8;
+  options.loss.color.path = "crop";
+  options.loss.color.start_step = 0;
+  options.loss.perceptual.multi_scale.on = "crop";
+  options.loss.crop = 4;
+  adapter_options.lora.dropout = 0.2;
+  const auto on_cpu = train_plain();
+  adapter.reset();
+  models::move_to(base, blind_device());
+  const auto there = train("there", nullptr, 1);
+  EXPECT_NEAR(last_loss(there), last_loss(on_cpu), 1e-3 * last_loss(on_cpu));
+  EXPECT_TRUE(torch::allclose(there.weights, on_cpu.weights, 1e-2, 1e-4));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "tests/trainer/blind_device.h"
+#include "tests/models/blind_device.h"
 
 #include <atomic>
 #include <set>
