@@ -114,6 +114,23 @@ int64_t inference_memory(const TrainingSizes& sizes,
   return most;
 }
 
+/// What the loss holds of the pictures or crops that it decodes.
+int64_t decoded_memory(const TrainingSizes& sizes, const Config& config, c10::ScalarType type) {
+  const auto& loss = config.loss;
+  const bool pictures = loss.color.weight > 0 && loss.color.path == "picture";
+  auto others = loss;
+  if (pictures) others.color.weight = 0;
+  const auto folder = loss.decoder.empty() ? sizes.vae : std::filesystem::path(loss.decoder);
+  const auto of = [&](int64_t height, int64_t width) {
+    return models::estimate_autoencoder_memory(
+               folder, config.training.micro_batch, height, width, type)
+        .decode_backward;
+  };
+  const int64_t side = loss.crop * sizes.downscale;
+  return (pictures ? of(sizes.height, sizes.width) : 0) +
+         (others.decodes() ? of(std::min(side, sizes.height), std::min(side, sizes.width)) : 0);
+}
+
 std::string ranks_text(const TrainingMemory& memory) {
   return memory.ranks == 1 ? ""
                            : "; " + std::to_string(memory.ranks) +
@@ -154,6 +171,7 @@ TrainingMemory estimate_memory(const TrainingSizes& sizes, const Config& config)
   shape.type = models::compute_type(config.run.precision);
   shape.gradient_checkpointing = config.training.gradient_checkpointing;
   shape.ema = config.optimizer.ema > 0;
+  shape.decoded_bytes = decoded_memory(sizes, config, shape.type);
   const int64_t trained = trained_parameters(sizes, config);
   const int64_t frozen_adapter =
       std::max<int64_t>(0, sizes.adapter.lora + sizes.adapter.ip_adapter - trained);

@@ -59,6 +59,43 @@ int64_t peak_of_backward(const UNetLayer& layer, const TrainingStepShape& shape)
   return std::max(20 * out, 6 * out + 2 * attention_weights(layer, layer.pixels, shape));
 }
 
+/// `plane`: bytes of one channel at full size.
+AutoencoderMemory memory_of(const AutoencoderTinyConfig& config, int64_t plane) {
+  const int64_t channels = config.decoder_block_out_channels.back();
+  const auto& blocks = config.num_decoder_blocks;
+  // A block: input, what the next convolution reads, what it gives.
+  AutoencoderMemory memory{.encode = 4 * config.encoder_block_out_channels.front() * plane,
+                           .decode = 4 * channels * plane};
+  // Of each block, what its three activations gave. And the gradients around a convolution.
+  for (size_t level = 0; level < blocks.size(); ++level) {
+    const int64_t here = plane >> (2 * level);
+    memory.decode_backward += 3 * blocks[blocks.size() - 1 - level] * channels * here;
+  }
+  memory.decode_backward += 3 * channels * plane;
+  return memory;
+}
+
+AutoencoderMemory memory_of(const AutoencoderKLConfig& config, int64_t plane) {
+  const auto& channels = config.block_out_channels;
+  AutoencoderMemory memory;
+  for (size_t level = 0; level < channels.size(); ++level) {
+    // The decoder's first block of a level still has the width of the level below.
+    const int64_t in = channels[std::min(level + 1, channels.size() - 1)], out = channels[level];
+    const int64_t here = plane >> (2 * level);
+    memory.encode = std::max(memory.encode, 5 * out * here);
+    memory.decode = std::max(memory.decode, (2 * in + out) * here);
+    // The inputs of the two norms of each residual block, of which there is one more than of the
+    // encoder's.
+    memory.decode_backward += (in + (2 * config.layers_per_block + 1) * out) * here;
+  }
+  // The middle: two residual blocks, and around the attention six tensors more.
+  const int64_t deepest = channels.back() * (plane >> (2 * (channels.size() - 1)));
+  memory.decode_backward += (2 * 2 + (config.mid_block_add_attention ? 6 : 0)) * deepest;
+  // The last norm's input, and the gradients around a convolution of the full size.
+  memory.decode_backward += (1 + 3) * channels.front() * plane;
+  return memory;
+}
+
 }  // namespace
 
 int64_t MemoryEstimate::total() const {
@@ -82,7 +119,9 @@ MemoryEstimate estimate_training_memory(const UNetConfig& config,
   const int64_t copies = shape.ema ? 6 : 4;
   return {.weights = frozen_parameters * bytes,
           .training = trained_parameters * copies * static_cast<int64_t>(sizeof(float)),
-          .activations = (kept + largest_backward) * shape.batch * bytes,
+          // The loss is differentiated before the network is.
+          .activations = kept * shape.batch * bytes +
+                         std::max(largest_backward * shape.batch * bytes, shape.decoded_bytes),
           .inference = 0,
           .caches = 0,
           .program = kProgramBytes};
@@ -105,24 +144,10 @@ AutoencoderMemory estimate_autoencoder_memory(const std::filesystem::path& folde
                                               int64_t height,
                                               int64_t width,
                                               c10::ScalarType type) {
-  const int64_t scale = batch * height * width * static_cast<int64_t>(c10::elementSize(type));
-  if (is_autoencoder_tiny(folder)) {
-    const auto config = AutoencoderTinyConfig::from_json(folder / "config.json");
-    // A block: input, what the next convolution reads, what it gives.
-    return {.encode = 4 * config.encoder_block_out_channels.front() * scale,
-            .decode = 4 * config.decoder_block_out_channels.back() * scale};
-  }
-  const auto config = AutoencoderKLConfig::from_json(folder / "config.json");
-  const auto& channels = config.block_out_channels;
-  AutoencoderMemory memory;
-  for (size_t level = 0; level < channels.size(); ++level) {
-    // The decoder's first block of a level still has the width of the level below.
-    const int64_t in = channels[std::min(level + 1, channels.size() - 1)], out = channels[level];
-    const int64_t pixels = scale >> (2 * level);
-    memory.encode = std::max(memory.encode, 5 * out * pixels);
-    memory.decode = std::max(memory.decode, (2 * in + out) * pixels);
-  }
-  return memory;
+  const int64_t plane = batch * height * width * static_cast<int64_t>(c10::elementSize(type));
+  return is_autoencoder_tiny(folder)
+             ? memory_of(AutoencoderTinyConfig::from_json(folder / "config.json"), plane)
+             : memory_of(AutoencoderKLConfig::from_json(folder / "config.json"), plane);
 }
 
 AdapterSize count_adapter_parameters(const UNetConfig& config,

@@ -22,7 +22,8 @@ struct TrainingStepShape {
   int64_t lora_rank = 16;        ///< on the attentions' linear layers; 0: no LoRA
   c10::ScalarType type = c10::ScalarType::Float;
   bool gradient_checkpointing = false;
-  bool ema = false;  ///< the trained tensors are averaged too
+  bool ema = false;           ///< the trained tensors are averaged too
+  int64_t decoded_bytes = 0;  ///< what the loss holds of pictures that it decodes
 };
 
 /// In bytes.
@@ -52,7 +53,8 @@ int64_t estimate_unet_inference_memory(const UNetConfig& config, const TrainingS
 
 /// What the VAE of `folder`, of either class, holds beside its weights for one batch.
 struct AutoencoderMemory {
-  int64_t encode = 0, decode = 0;
+  int64_t encode = 0, decode = 0;  ///< without gradients
+  int64_t decode_backward = 0;     ///< decoding and then its gradient with regard to the latents
 };
 AutoencoderMemory estimate_autoencoder_memory(const std::filesystem::path& folder,
                                               int64_t batch,

@@ -126,15 +126,22 @@ class Doctor(unittest.TestCase):
 
     def test_the_estimate_is_near_what_a_run_takes(self):
         settings = ("run.threads=1", "training.global_batch=64", "training.micro_batch=64", "training.steps=2",
-                    "checkpoint.every=0", "evaluation.every=0")
-        estimate = self.configured(*settings)["training memory"]["rank_bytes"]
-        arguments = self.work.arguments("train", "measured", *settings)
-        process = subprocess.Popen([LIMEWASH, *arguments], env=environment(), cwd=ROOT,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.assertEqual(process.returncode, 0)
-        self.assertLess(abs(estimate / (usage.ru_maxrss * 1024) - 1), 0.35, (estimate, usage.ru_maxrss * 1024))
+                    "checkpoint.every=0", "evaluation.every=0", "loss.crop=4")
+        activations = []
+        for path in ("linear", "crop", "picture"):
+            with self.subTest(path=path):
+                estimated = self.configured(*settings, f"loss.color.path={path}")["training memory"]
+                activations.append(estimated["activation_bytes"])
+                arguments = self.work.arguments("train", f"measured-{path}", *settings, f"loss.color.path={path}")
+                process = subprocess.Popen([LIMEWASH, *arguments], env=environment(), cwd=ROOT,
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+                self.assertEqual(process.returncode, 0)
+                measured = usage.ru_maxrss * 1024
+                self.assertLess(abs(estimated["rank_bytes"] / measured - 1), 0.35, (estimated, measured))
+        self.assertLess(activations[0], activations[1], "crops that are decoded count")
+        self.assertLess(activations[1], activations[2], "whole pictures count for more")
 
     def test_what_does_not_fit_is_said_with_what_to_lower(self):
         settings = ("training.global_batch=65536", "training.micro_batch=65536", "launch.trainers=1")

@@ -168,6 +168,10 @@ class VaeFolder {
         estimate.encode, allocated_by([&] { return vae->encode(pixels).mean; }), "encode");
     expect_within_a_quarter(
         estimate.decode, allocated_by([&] { return vae->decode(latents); }), "decode");
+    const auto differentiated = latents.clone().requires_grad_(true);
+    const AllocatedMemory memory;
+    vae->decode(differentiated).square().mean().backward();
+    expect_within_a_quarter(estimate.decode_backward, memory.peak(), "decode and its gradient");
   }
 
  private:
