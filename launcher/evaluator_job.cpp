@@ -39,10 +39,12 @@ void await_work(const EvaluationQueue& queue, int64_t done) {
 }
 
 /// What all evaluators measure next, as rank 0 sees it; nullopt: they end.
-std::optional<EvaluationQueue::Entry> agree_on_next(const EvaluationQueue& queue,
+std::optional<EvaluationQueue::Entry> agree_on_next(EvaluationQueue& queue,
                                                     int64_t done,
                                                     Communicator& evaluators) {
   await_work(queue, done);
+  // This evaluator may end before its watch looks again.
+  if (stop_requested() && !queue.has_ended()) queue.ask_to_stop();
   nlohmann::json choice;
   if (evaluators.rank() == 0 && !stop_requested() && !queue.is_asked_to_stop()) {
     if (const auto entry = queue.next(done)) choice = {entry->step, entry->last};
