@@ -49,8 +49,9 @@ struct MTIAHooks final : at::MTIAHooksInterface {
   bool hasPrimaryContext(at::DeviceIndex) const override {
     return true;
   }
+  /// It has no random numbers of its own: LibTorch seeds those of every device that it counts.
   at::DeviceIndex deviceCount() const override {
-    return 1;
+    return 0;
   }
 };
 using at::MTIAHooksRegistry, at::RegistererMTIAHooksRegistry;
