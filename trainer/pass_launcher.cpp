@@ -22,10 +22,12 @@ PassLauncher::PassLauncher(at::Device device, std::unique_ptr<LaunchRecorder> re
     : device_(device), recorder_(std::move(recorder)) {}
 
 void PassLauncher::run(const std::string& kind, const PassInputs& inputs, const Pass& pass) {
+  const auto launch_each_kernel = [&] {
+    pass({inputs.batch.to(device_), inputs.denominators.to(device_, /*non_blocking=*/true)});
+  };
+  if (!records()) return launch_each_kernel();
   const auto key = kind + " " + inputs.batch.shapes();
-  if (!records() || (kinds_.size() >= kMostKinds && !kinds_.contains(key))) {
-    return pass({inputs.batch.to(device_), inputs.denominators.to(device_, /*non_blocking=*/true)});
-  }
+  if (kinds_.size() >= kMostKinds && !kinds_.contains(key)) return launch_each_kernel();
   const auto [place, is_new] = kinds_.try_emplace(key);
   Kind& state = place->second;
   if (is_new) state.inputs = memory_for(inputs, device_);

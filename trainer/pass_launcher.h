@@ -1,6 +1,6 @@
 #pragma once
-// A pass is the forward and backward computation of one micro-batch: thousands of small kernels,
-// which a GPU runs faster than a host can launch them one after the other. So a pass is recorded
+// A pass is the forward and backward computation of one micro-batch: very many small kernels, which
+// a GPU runs faster than a host can launch them one after the other. So a pass is recorded
 // once, as a CUDA graph, and from then on launched at once.
 
 #include <cstdint>

@@ -189,7 +189,7 @@ void Trainer::begin_stage_if_due() {
         "step {}: stage {} of {}, {}", step_, place + 1, stages_.size(), stages_[place].name);
 }
 
-bool Trainer::is_left_out(int64_t step, double loss) {
+bool Trainer::judge_loss(int64_t step, double loss) {
   const auto verdict = guard_.judge(loss);
   if (verdict.spike && is_writer()) {
     spdlog::warn(
@@ -207,7 +207,7 @@ at::Tensor Trainer::update(const std::vector<double>& learning_rates) {
   // The one case in which the loss has to be known before the update.
   if (guard_.skips()) {
     const double loss = parameters_.tail()[kLosses].item<float>();  // LossTail has the total first
-    if (is_left_out(step_, loss)) return parameters_.gradients().norm();
+    if (judge_loss(step_, loss)) return parameters_.gradients().norm();
   }
   return optimizer_.step(parameters_.gradients(), learning_rates);
 }
@@ -217,15 +217,16 @@ void Trainer::train_step() {
   checkpoints_.check();
   // 1. The global batch: the same on every rank.
   const auto samples = source_.global_batch(step_);
-  const auto scale =
-      objective_.scale(source_.noise_weight_total(samples, options_.loss.noise), samples, step_);
+  const auto denominators =
+      objective_.scale(source_.noise_weight_total(samples, options_.loss.noise), samples, step_)
+          .denominators(/*pinned=*/text_.is_cuda());
 
   // 2. Forward and backward over this rank's micro-batches.
   parameters_.zero();
   if (objective_.adversary() != nullptr) objective_.adversary()->zero();
   const auto micro_batches = options_.training.global_batch / options_.training.micro_batch;
   for (int64_t i = parts_.communicator.rank(); i < micro_batches; i += parts_.communicator.size()) {
-    forward_backward(scale);
+    forward_backward(denominators);
   }
 
   // 3. One reduction: gradients, losses, and whether anyone was asked to stop.
@@ -254,7 +255,7 @@ void Trainer::add_seconds_since(std::chrono::steady_clock::time_point begin) {
   seconds_this_attempt_ += seconds;
 }
 
-void Trainer::forward_backward(const LossScale& scale) {
+void Trainer::forward_backward(const at::Tensor& denominators) {
   heartbeat();
   const auto batch = source_.next();
   const bool with_shares = measures_shares(step_);
@@ -262,7 +263,7 @@ void Trainer::forward_backward(const LossScale& scale) {
                                            : objective_.counted_terms(batch.samples, step_);
   parts_.adapter.begin_dropout(parts_.seed, dropout_keys(batch.samples));
   passes_.run(selection.names() + (with_shares ? " with shares" : ""),
-              {batch, scale.denominators(/*pinned=*/text_.is_cuda())},
+              {batch, denominators},
               [this, selection, with_shares](const PassInputs& inputs) {
                 pass(inputs, selection, with_shares);
               });
@@ -298,7 +299,7 @@ bool Trainer::measures_shares(int64_t step) const {
 
 void Trainer::account_for(const StepReading& reading) {
   if (reading.tail[kStop].item<float>() > 0) stop_agreed_ = true;
-  if (!guard_.skips()) is_left_out(reading.step.number, reading.tail[kLosses].item<float>());
+  if (!guard_.skips()) judge_loss(reading.step.number, reading.tail[kLosses].item<float>());
   skipped_in_a_row_ = std::isfinite(reading.gradient_norm) ? 0 : skipped_in_a_row_ + 1;
   refuse_endless_skips(reading.step);
   record_step(reading);

@@ -101,12 +101,13 @@ class Trainer {
   /// The update, unless the loss stands out and the guard skips it. Returns the gradient's norm, a
   /// scalar on the device.
   at::Tensor update(const std::vector<double>& learning_rates);
-  /// The next micro-batch of this rank.
-  void forward_backward(const LossScale& scale);
+  /// The next micro-batch of this rank; `denominators` of the global batch.
+  void forward_backward(const at::Tensor& denominators);
   /// Its forward and backward pass: adds gradients and losses to parameters_.reduced().
   void pass(const PassInputs& inputs, const TermSelection& selection, bool with_shares);
-  /// Whether the guard leaves out the update of this step, by its loss over all ranks.
-  bool is_left_out(int64_t step, double loss);
+  /// Show the guard a step's loss over all ranks, and say so when it stands out. Returns whether
+  /// the update is to be left out.
+  bool judge_loss(int64_t step, double loss);
   /// Take in what a step came to.
   void account_for(const StepReading& reading);
   /// The same for all steps so far: what follows depends on them.
