@@ -42,6 +42,18 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def state_of(pid):
+    """A line each for a process and its threads: what it is and what it waits for."""
+    lines = []
+    with contextlib.suppress(OSError):
+        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        lines.append(f"{pid} {command[:200]}\n")
+        for thread in sorted(pathlib.Path(f"/proc/{pid}/task").iterdir()):
+            state = (thread / "stat").read_text().rsplit(")", 1)[1].split()[0]
+            lines.append(f"  {thread.name} {state} {(thread / 'wchan').read_text()}\n")
+    return "".join(lines)
+
+
 def rank_of(pid):
     with open(f"/proc/{pid}/environ", "rb") as file:
         return int(re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", file.read()).group(1))
@@ -102,7 +114,15 @@ class Launch:
     def end(self, seconds=120):
         """Exit status and messages; nothing of the launch is left."""
         family = descendants(self.process.pid)
-        _, messages = self.process.communicate(timeout=seconds)
+        try:
+            _, messages = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            states = "".join(map(state_of, [self.process.pid, *descendants(self.process.pid)]))
+            for pid in [self.process.pid, *descendants(self.process.pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            _, messages = self.process.communicate(timeout=10)
+            raise AssertionError(f"no end within {seconds} s\n{states}{messages}") from None
         time.sleep(0.5)
         left = [pid for pid in family if os.path.exists(f"/proc/{pid}/exe") and "limewash" in os.readlink(f"/proc/{pid}/exe")]
         assert not left, f"left behind: {left}\n{messages}"
