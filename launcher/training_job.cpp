@@ -137,6 +137,20 @@ void warn_of_idle_lora(const Config& config) {
       config.adapter.lora.rank);
 }
 
+/// docs/ablation.md, "Reference and target": what such a training learns.
+void warn_of_ignored_reference(const Config& config) {
+  const auto& reference = config.reference;
+  const bool asks_for_others =
+      reference.strategy == "random" ||
+      (reference.strategy == "hybrid" && reference.random_probability > 0);
+  const bool is_pulled = config.loss.color.weight > 0 && config.loss.color.anchor == "reference";
+  if (reference.target != "original" || !asks_for_others || is_pulled) return;
+  spdlog::warn(
+      "reference.target = original with reference.strategy = {}: a target that does not show the "
+      "colour asked for teaches the network to ignore it; set reference.target = recolored",
+      reference.strategy);
+}
+
 void record_start(tracking::RunRecorder& recorder,
                   const Config& config,
                   const data::Dataset& train,
@@ -199,6 +213,7 @@ int run_training_job(const Config& config, Begin begin, const RankGroup& ranks) 
   if (writer) {
     check_run_folder(config, begin);
     warn_of_idle_lora(config);
+    warn_of_ignored_reference(config);
     std::filesystem::create_directories(folder);
     lock = std::make_unique<FolderLock>(folder);
     if (begin == Begin::kOverwrite) clear_run(folder);

@@ -89,13 +89,6 @@ models::NoiseSchedule make_schedule(const TrainBenchOptions& options) {
       models::resolve_model_folder(options.model) / "scheduler/scheduler_config.json"));
 }
 
-/// The noise loss alone, which the peer has too.
-LossOptions loss_options() {
-  LossOptions options;
-  options.color.weight = 0;
-  return options;
-}
-
 }  // namespace
 
 /// The parts of a training, wired as Trainer wires them, on samples that are drawn in memory.
@@ -109,7 +102,7 @@ class BenchTraining::Impl {
         adapter_(unet_, adapter_options(options.rank), samples_.patch_width, kSeed),
         parameters_(trained_parameters(adapter_, "joint"), /*tail=*/1),
         optimizer_(OptimizerOptions{}, parameters_.values()),
-        objective_(loss_options(), {schedule_, latent_to_rgb(), kSeed, nullptr, nullptr, device()}),
+        objective_(LossOptions{}, {schedule_, latent_to_rgb(), kSeed, nullptr, nullptr, device()}),
         stream_(device()),
         passes_(device(), options.cuda_graph ? make_cuda_graph_recorder(device()) : nullptr),
         communicator_(&communicator) {
@@ -157,7 +150,8 @@ class BenchTraining::Impl {
   }
 
   int64_t warm_up_steps() const {
-    return passes_.records() ? PassLauncher::kWarmUp + 2 : 0;
+    constexpr int64_t kRecordedAndReplayed = 2;
+    return passes_.records() ? PassLauncher::kWarmUp + kRecordedAndReplayed : 0;
   }
 
   void sum_over(Communicator& communicator) {

@@ -1,6 +1,6 @@
 #pragma once
 // `loss`: what is minimised. docs/training.md has the formulas. Every term but the noise loss can
-// be off, and all but the colour loss are unless they are asked for.
+// be off, and is unless it is asked for.
 
 #include <cstdint>
 #include <string>
@@ -48,11 +48,8 @@ struct TermOptions {
 
 /// `loss.color`: region-mean Lab of the predicted z_0 over the core.
 struct ColorLossOptions : TermOptions {
-  ColorLossOptions() {
-    weight = 0.1;
-  }
-  std::string anchor =
-      "target";  ///< target: the target's own region mean; reference: the colour asked for
+  /// target: the target's own region mean; reference: the colour asked for
+  std::string anchor = "target";
   /// How latents become colours: linear (the fitted map), crop (a crop of the core, decoded),
   /// picture (everything decoded: for a small decoder).
   std::string path = "linear";

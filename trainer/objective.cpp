@@ -149,10 +149,11 @@ Objective::Objective(const LossOptions& options, ObjectiveParts parts)
 }
 
 std::vector<LossTerm> Objective::terms() const {
-  std::vector<LossTerm> terms{{"noise", 1.0, {}}, {"color", options_.color.weight, {}}};
+  std::vector<LossTerm> terms{{"noise", 1.0, {}}};
   const auto add = [&](const char* name, double weight) {
     if (weight > 0) terms.push_back({name, weight, {}});
   };
+  add("color", options_.color.weight);
   add("multi_scale", options_.perceptual.multi_scale.weight);
   add("lpips", options_.perceptual.lpips.weight);
   add("adversarial_wall", options_.adversarial.wall);
@@ -329,9 +330,11 @@ LossTerms Objective::operator()(const MicroBatch& batch,
     result.terms.push_back({name, term.weight, value});
   };
 
-  add("color", options_.color, selection.color, kColorWeight, [&](const at::Tensor& weights) {
-    return color_term(predicted(), weights);
-  });
+  if (options_.color.weight > 0) {
+    add("color", options_.color, selection.color, kColorWeight, [&](const at::Tensor& weights) {
+      return color_term(predicted(), weights);
+    });
+  }
   const auto& perceptual = options_.perceptual;
   if (perceptual.multi_scale.weight > 0) {
     add("multi_scale",

@@ -78,8 +78,8 @@ class Objective {
  public:
   Objective(const LossOptions& options, ObjectiveParts parts);
 
-  /// Names and weights of the terms: noise and color, and what else is on, in the order of the
-  /// columns of losses.csv. Without values.
+  /// Names and weights of the terms: noise, and what else is on, in the order of the columns of
+  /// losses.csv. Without values.
   std::vector<LossTerm> terms() const;
   /// The discriminators that learn beside; nullptr without an adversarial term.
   Adversary* adversary() const;

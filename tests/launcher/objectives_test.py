@@ -117,6 +117,18 @@ class Objectives(unittest.TestCase):
         self.assertEqual(refused.returncode, 2)
         self.assertIn("paint", refused.stderr)
 
+    def test_a_target_without_the_colour_asked_for_is_warned_of(self):
+        def warns(name, *settings):
+            run = self.work.run("train", name, "training.steps=1", "evaluation.every=0", *settings)
+            return "teaches the network to ignore it" in run.stderr
+
+        original = "reference.target=original"
+        self.assertTrue(warns("contradiction", original))
+        self.assertTrue(warns("now-and-then", original, "reference.strategy=hybrid"))
+        self.assertFalse(warns("own", original, "reference.strategy=median"))
+        self.assertFalse(warns("pulled", original, "loss.color.anchor=reference"))
+        self.assertFalse(warns("recolored"))
+
     def test_zero_terminal_snr_needs_a_v_prediction(self):
         settings = ("training.steps=1", "base.zero_terminal_snr=on", "base.prediction_type=epsilon")
         refused = self.work.run("train", "epsilon", *settings, check=False)

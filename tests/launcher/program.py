@@ -19,6 +19,7 @@ reference: {{strategy: random}}
 adapter:
   lora: {{rank: 4, alpha: 8}}
 training: {{steps: 20, global_batch: 8, micro_batch: 2}}
+loss: {{color: {{weight: 0.1}}}}
 optimizer: {{learning_rate: 1.0e-3, warmup_steps: 3, schedule: cosine, ema: 0.9}}
 checkpoint: {{every: 5}}
 evaluation: {{every: 10, photos: 4, references: 1, own_color: false, steps: 4, batch: 2}}

@@ -220,7 +220,7 @@ TEST(LossTail, HasOnlyTheColumnsOfTermsThatAreOn) {
   const auto schedule = schedule_of(models::PredictionType::kEpsilon);
   const Objective objective({}, {schedule, {1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0}});
   EXPECT_THAT(LossTail({}, objective.terms()).columns(),
-              testing::ElementsAre("loss", "noise", "color", "learning_rate", "gradient_norm"));
+              testing::ElementsAre("loss", "noise", "learning_rate", "gradient_norm"));
 }
 
 TEST(MinSnr, IsDefinedWithoutSignal) {

@@ -45,7 +45,6 @@ VAE = dict(
 )
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
 V = dict(prediction_type="v_prediction")
-NO_COLOR = {"color": {"weight": 0}}
 LATE = {"start_step": 4, "timestep_low": 100, "timestep_high": 900, "timestep_weight": "alpha_bar"}
 
 
@@ -239,10 +238,9 @@ class Loop:
         return self.mean((((ours - anchor) / 10) ** 2).sum(1), options, step, batch, core=True)
 
     def terms(self, step, batch, noise, output, predicted):
-        color = self.loss.get("color", {}).get("weight", 0)
-        found = {"noise": (1.0, self.noise_term(batch, noise, output)), "color": (color, torch.zeros(()))}
-        if color:
-            found["color"] = (color, self.color_term(step, batch, predicted))
+        found = {"noise": (1.0, self.noise_term(batch, noise, output))}
+        if options := self.loss.get("color"):
+            found["color"] = (options["weight"], self.color_term(step, batch, predicted))
         perceptual = self.loss.get("perceptual", {})
         if options := perceptual.get("multi_scale"):
             pair = [predicted, batch["z0"]]
@@ -384,33 +382,33 @@ class Objectives(unittest.TestCase):
         return ours
 
     def test_squared_error(self):
-        self.check(dict(NO_COLOR))
+        self.check({})
 
     def test_weights_inside_and_outside(self):
-        self.check(NO_COLOR | {"noise": {"inside": 2.0, "outside": 0.3}})
+        self.check({"noise": {"inside": 2.0, "outside": 0.3}})
 
     def test_huber(self):
-        self.check(NO_COLOR | {"noise": {"kind": "huber"}})
+        self.check({"noise": {"kind": "huber"}})
 
     def test_huber_by_signal_to_noise(self):
-        self.check(NO_COLOR | {"noise": {"kind": "huber", "huber_schedule": "snr", "huber_c": 0.2}})
+        self.check({"noise": {"kind": "huber", "huber_schedule": "snr", "huber_c": 0.2}})
 
     def test_smooth_l1_with_an_exponential_schedule(self):
-        self.check(NO_COLOR | {"noise": {"kind": "smooth_l1", "huber_schedule": "exponential"}})
+        self.check({"noise": {"kind": "smooth_l1", "huber_schedule": "exponential"}})
 
     def test_min_snr_of_an_epsilon_prediction(self):
-        self.check(NO_COLOR | {"noise": {"min_snr_gamma": 5.0}})
+        self.check({"noise": {"min_snr_gamma": 5.0}})
 
     def test_min_snr_of_a_v_prediction(self):
-        self.check(NO_COLOR | {"noise": {"min_snr_gamma": 5.0}}, V)
+        self.check({"noise": {"min_snr_gamma": 5.0}}, V)
 
     def test_offset_noise(self):
-        ours = self.check(NO_COLOR | {"noise": {"offset_noise": 0.1}})
+        ours = self.check({"noise": {"offset_noise": 0.1}})
         spread = torch.cat([ours[f"offset_{step}"] for step in range(STEPS)]).std().item()
         self.assertAlmostEqual(spread, 0.1, delta=0.02)
 
     def test_v_prediction_with_zero_terminal_snr(self):
-        self.check(NO_COLOR | {"noise": {"min_snr_gamma": 5.0}}, V | {"rescale_betas_zero_snr": True}, last_timestep=True)
+        self.check({"noise": {"min_snr_gamma": 5.0}}, V | {"rescale_betas_zero_snr": True}, last_timestep=True)
 
     def test_color_by_the_linear_map(self):
         self.check({"color": {"weight": 0.5}}, V)
@@ -422,19 +420,19 @@ class Objectives(unittest.TestCase):
         self.check({"color": {"weight": 0.5, "path": "picture"}}, V)
 
     def test_multi_scale_on_latents(self):
-        self.check(NO_COLOR | {"perceptual": {"multi_scale": {"weight": 0.5} | LATE}}, V)
+        self.check({"perceptual": {"multi_scale": {"weight": 0.5} | LATE}}, V)
 
     def test_multi_scale_on_a_decoded_crop(self):
-        self.check(NO_COLOR | {"perceptual": {"multi_scale": {"weight": 0.5, "on": "crop", "levels": 2}}}, V)
+        self.check({"perceptual": {"multi_scale": {"weight": 0.5, "on": "crop", "levels": 2}}}, V)
 
     def test_lpips(self):
-        self.check(NO_COLOR | {"perceptual": {"lpips": {"weight": 0.5}}}, V)
+        self.check({"perceptual": {"lpips": {"weight": 0.5}}}, V)
 
     def test_adversarial_on_the_wall(self):
-        self.check(NO_COLOR | {"adversarial": {"wall": 0.2, "channels": 8}}, V)
+        self.check({"adversarial": {"wall": 0.2, "channels": 8}}, V)
 
     def test_adversarial_against_stray_paint(self):
-        self.check(NO_COLOR | {"adversarial": {"paint": 0.2, "channels": 8, "warm_up_steps": 2} | LATE}, V)
+        self.check({"adversarial": {"paint": 0.2, "channels": 8, "warm_up_steps": 2} | LATE}, V)
 
     def test_everything_together(self):
         self.check(

@@ -82,7 +82,9 @@ TEST(ColorOfLoss, HasAFiniteGradientInAndBeyondTheGamut) {
 TEST(Objective, IsZeroForAPerfectPrediction) {
   const auto schedule = v_schedule();
   const Fixture fixture;
-  const Objective objective({}, {schedule, kIdentityMap});
+  LossOptions options;
+  options.color.weight = 0.1;
+  const Objective objective(options, {schedule, kIdentityMap});
   const auto& batch = fixture.batch;
   const auto z_t = schedule.add_noise(batch.z0, batch.noise, batch.timesteps);
   const auto perfect = schedule.training_target(batch.z0, batch.noise, batch.timesteps);
@@ -95,6 +97,7 @@ TEST(Objective, SumsToTheSameLossHoweverTheBatchIsCut) {
   const Fixture fixture;
   LossOptions options;
   options.noise.outside = 0.3;
+  options.color.weight = 0.1;
   const Objective objective(options, {schedule, kIdentityMap});
   const auto output = torch::randn({4, 3, 6, 5});
   const auto z_t =
@@ -116,6 +119,7 @@ TEST(Objective, SumsToTheSameLossHoweverTheBatchIsCut) {
 TEST(Objective, CountsColorOnlyWhereItIsAsked) {
   const auto schedule = v_schedule();
   LossOptions options;
+  options.color.weight = 0.1;
   options.color.start_step = 100;
   options.color.timestep_low = 300;
   options.color.timestep_high = 700;

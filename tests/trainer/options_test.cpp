@@ -49,9 +49,10 @@ TEST(LossOptions, NameTheKeyThatIsWrong) {
   for (const auto& [yaml, key] : cases) EXPECT_THAT(message(yaml), testing::HasSubstr(key)) << yaml;
 }
 
-TEST(LossOptions, LeaveEverythingNewOff) {
+TEST(LossOptions, LeaveEverythingButTheNoiseLossOff) {
   const LossOptions options;
   EXPECT_FALSE(options.decodes());
+  EXPECT_EQ(options.color.weight, 0);
   EXPECT_FALSE(options.adversarial.on());
   EXPECT_EQ(options.noise.kind, "mse");
   EXPECT_EQ(options.noise.min_snr_gamma, 0);

@@ -30,6 +30,7 @@ class RecordedTrainingTest : public TinyTraining {
     auto& loss = options.loss;
     loss.noise.inside = 2;
     loss.noise.min_snr_gamma = 5;
+    loss.color.weight = 0.1;
     loss.color.start_step = 6;
     loss.color.timestep_low = 100;
     loss.color.timestep_high = 900;
