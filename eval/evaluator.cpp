@@ -193,7 +193,7 @@ std::optional<EvaluationResult> Evaluator::Impl::evaluate(const std::string& pro
   const EvaluationResult result{
       step, figures.metrics, static_cast<int64_t>(plan_.size()), figures.missing};
   if (communicator_.rank() == 0) {
-    std::filesystem::create_directories(folder);
+    std::filesystem::create_directory(folder);
     write_metrics(folder / "metrics.json",
                   result,
                   options_,
@@ -217,7 +217,7 @@ void Evaluator::Impl::write_cases(const std::filesystem::path& folder,
   for (const Metrics& record : measured.records) records.push_back(metrics_to_json(record));
   const std::string name = headline_of(metrics_to_json(aggregate(measured.records).metrics));
   const ExtremeCases cases = extreme_cases(records, name, kCasePictures);
-  std::filesystem::create_directories(folder / "cases");
+  std::filesystem::create_directory(folder / "cases");
   for (const auto* indices : {&cases.worst, &cases.best}) {
     for (const size_t index : *indices) {
       const auto painting = static_cast<int64_t>(index);

@@ -66,8 +66,9 @@ class Evaluator {
   /// Paint with `adapter` and measure. nullptr: the base alone; an adapter that is installed in the
   /// UNet must then be switched off by the caller (`adapter.set_enabled(false)`), and on again
   /// after. All ranks call it and get the same result; rank 0 writes `metrics.json` and `grid.png`
-  /// into `folder`. `title` heads the grid; "" stands for the step. nullopt when a stop was asked
-  /// for on any rank.
+  /// into `folder`, which it makes; what that lies in has to be there, or it throws
+  /// std::filesystem::filesystem_error. `title` heads the grid; "" stands for the step. nullopt
+  /// when a stop was asked for on any rank.
   std::optional<EvaluationResult> evaluate(std::optional<int64_t> step,
                                            models::Adapter* adapter,
                                            const std::filesystem::path& folder,

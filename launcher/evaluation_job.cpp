@@ -219,6 +219,7 @@ eval::ComparedSubject evaluate_subject(eval::Evaluator& evaluator,
                                        const EvaluationRequest& request,
                                        const fs::path& folder) {
   const fs::path out = request.out / folder;
+  fs::create_directories(out.parent_path());
   eval::ComparedSubject subject{
       planned.name, planned.method, planned.source, planned.control, folder, {}, std::nullopt};
   std::optional<eval::EvaluationResult> result;

@@ -111,7 +111,7 @@ int run_evaluator_job(const Config& config, const RankGroup& ranks) {
           trainer::checkpoint_path(folder / "checkpoints", entry->step), base, adapter, device);
     }
     adapter.set_enabled(!base_alone);
-    if (ranks.own.rank() == 0) trainer::require_run_folder(folder);
+    if (ranks.own.rank() == 0) trainer::make_evaluations_folder(folder);
     const auto result = evaluator.evaluate(entry->step,
                                            base_alone ? nullptr : &adapter,
                                            trainer::evaluation_folder(folder, entry->step));

@@ -83,7 +83,7 @@ void Adapter::unmerge_lora() {
 
 void Adapter::save(const std::filesystem::path& folder,
                    const std::map<std::string, std::string>& metadata) const {
-  std::filesystem::create_directories(folder);
+  std::filesystem::create_directory(folder);
   if (impl_->lora) impl_->lora->save(folder, metadata);
   if (impl_->ip_adapter) impl_->ip_adapter->save(folder, metadata);
 }
@@ -111,7 +111,7 @@ AdapterSnapshot Adapter::snapshot() const {
 
 void AdapterSnapshot::save(const std::filesystem::path& folder,
                            const std::map<std::string, std::string>& metadata) const {
-  std::filesystem::create_directories(folder);
+  std::filesystem::create_directory(folder);
   if (lora_) {
     LoraWeights weights = *lora_;
     weights.metadata = metadata;

@@ -32,7 +32,7 @@ struct AdapterOptions {
 /// What Adapter::save writes, copied to the host: training goes on while another thread writes it.
 class AdapterSnapshot {
  public:
-  /// The same files as Adapter::save's.
+  /// The same files as Adapter::save's, by the same rules.
   void save(const std::filesystem::path& folder,
             const std::map<std::string, std::string>& metadata) const;
 
@@ -79,7 +79,8 @@ class Adapter {
   /// `pytorch_lora_weights.safetensors` (peft keys, `lora_adapter_metadata`) and
   /// `ip_adapter.safetensors`
   /// (`image_proj.*`, `ip_adapter.N.*`) in `folder`, fp32, reloaded and compared before it returns.
-  /// `metadata` is added to both files (hole kind and the like).
+  /// `metadata` is added to both files (hole kind and the like). What `folder` lies in has to be
+  /// there: a run folder that vanishes while its checkpoint is written must not be made anew.
   void save(const std::filesystem::path& folder,
             const std::map<std::string, std::string>& metadata) const;
   /// The weights as they are now, to be saved later.

@@ -15,6 +15,8 @@ namespace limewash::trainer {
 
 namespace {
 
+constexpr const char* kEvaluations = "evaluations";
+
 std::vector<std::string> split(const std::string& line) {
   std::vector<std::string> cells;
   size_t begin = 0;
@@ -60,6 +62,11 @@ void require_run_folder(const std::filesystem::path& run_folder) {
     throw InputError(run_folder.string() + ": the run folder has vanished");
 }
 
+void make_evaluations_folder(const std::filesystem::path& run_folder) {
+  require_run_folder(run_folder);
+  std::filesystem::create_directory(run_folder / kEvaluations);
+}
+
 std::string step_name(int64_t step) {
   char name[32];
   std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
@@ -67,7 +74,7 @@ std::string step_name(int64_t step) {
 }
 
 std::filesystem::path evaluation_folder(const std::filesystem::path& run_folder, int64_t step) {
-  return run_folder / "evaluations" / step_name(step);
+  return run_folder / kEvaluations / step_name(step);
 }
 
 LossLog::LossLog(const std::filesystem::path& path, std::vector<std::string> columns, int64_t step)

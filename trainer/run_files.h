@@ -20,6 +20,10 @@ std::string step_name(int64_t step);
 /// Where the figures of a step's evaluation are: RUN/evaluations/step-NNNNNN.
 std::filesystem::path evaluation_folder(const std::filesystem::path& run_folder, int64_t step);
 
+/// Make what those folders lie in. Before measuring, which takes minutes: afterwards a run folder
+/// that vanished meanwhile would be made anew. Throws like require_run_folder.
+void make_evaluations_folder(const std::filesystem::path& run_folder);
+
 /// One line of losses.csv.
 struct StepRecord {
   int64_t step = 0;                           ///< from 1

@@ -27,7 +27,7 @@ at::Tensor host_copy(const at::Tensor& tensor) {
 void write_unet(const std::filesystem::path& folder,
                 const std::vector<models::NamedParameter>& parameters,
                 const std::string& config) {
-  std::filesystem::create_directories(folder);
+  std::filesystem::create_directory(folder);
   models::write_parameters(
       folder / "diffusion_pytorch_model.safetensors", parameters, {{"format", "pt"}});
   write_file_atomically(folder / "config.json", config);
@@ -163,7 +163,6 @@ bool Trainer::trains_unet() const {
 void Trainer::export_weights(const std::filesystem::path& adapter,
                              const std::filesystem::path& unet) {
   require_run_folder(parts_.run_folder);
-  std::filesystem::create_directories(adapter);
   parts_.adapter.save(adapter, parts_.adapter_metadata);
   if (trains_unet()) write_unet(unet, parameters_of(parts_.base.unet), parts_.unet_config);
 }

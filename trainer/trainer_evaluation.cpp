@@ -65,7 +65,7 @@ bool Trainer::validate_if_due() {
 bool Trainer::evaluate() {
   std::optional<eval::EvaluationResult> result;
   const bool base_alone = step_ == 0;
-  if (is_writer()) require_run_folder(parts_.run_folder);
+  if (is_writer()) make_evaluations_folder(parts_.run_folder);
   parts_.adapter.set_enabled(!base_alone);
   with_averaged_weights([&] {
     result = parts_.evaluator->evaluate(

@@ -226,6 +226,9 @@ TEST_F(EvaluatorTest, ABaselineHasTheFiguresOfItsControl) {
   EXPECT_EQ(metrics_to_json(recolored->metrics),
             metrics_to_json(controls->recolored_without_network));
   EXPECT_EQ(metrics_to_json(floor->metrics), metrics_to_json(controls->floor));
+  // A run folder that vanished while its evaluator painted.
+  EXPECT_ANY_THROW(evaluator.evaluate(Baseline::kFloor, rooms_->folder() / "gone/floor"));
+  EXPECT_FALSE(std::filesystem::exists(rooms_->folder() / "gone"));
   const nlohmann::json file = read_json(rooms_->folder() / "recolored/metrics.json");
   EXPECT_EQ(file.at("method"), "recolored_without_network");
   EXPECT_TRUE(file.at("step").is_null());

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "models/adapter.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 
@@ -108,6 +109,18 @@ TEST_F(CheckpointTest, AFailedWriteLeavesNothingBehindAndTheOneBeforeIntact) {
       InputError);
   EXPECT_EQ(complete_checkpoints(folder_), std::vector<int64_t>{5});
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+}
+
+TEST_F(CheckpointTest, ARunFolderThatVanishesAmidTheWritingIsNotMadeAnew) {
+  const auto run = folder_ / "run";
+  std::filesystem::create_directories(run);
+  EXPECT_ANY_THROW(write_checkpoint(
+      run / "checkpoints", state_at(5), "run: {}\n", [&](const std::filesystem::path& target) {
+        std::filesystem::rename(run, folder_ / "elsewhere");
+        models::AdapterSnapshot().save(target, {});
+      }));
+  EXPECT_FALSE(std::filesystem::exists(run));
+  EXPECT_TRUE(complete_checkpoints(folder_ / "elsewhere/checkpoints").empty());
 }
 
 TEST_F(CheckpointTest, DeletesWhatKilledWritersLeft) {

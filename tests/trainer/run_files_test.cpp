@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/error.h"
+
 namespace limewash::trainer {
 namespace {
 
@@ -49,6 +51,18 @@ TEST(LossLog, GoesOnWithTheColumnsThatItIsGiven) {
   const std::string text((std::istreambuf_iterator<char>(file)), {});
   EXPECT_EQ(text, "step,noise,loss,new\n1,nan,0.5,\n2,0.125,0.25,\n3,1,2,3\n");
   std::filesystem::remove(path);
+}
+
+TEST(EvaluationsFolder, IsMadeInARunFolderThatIsThereAndNowhereElse) {
+  const auto run =
+      std::filesystem::path(::testing::TempDir()) / ("evaluations-" + std::to_string(getpid()));
+  EXPECT_THROW(make_evaluations_folder(run), InputError);
+  EXPECT_FALSE(std::filesystem::exists(run));
+  std::filesystem::create_directory(run);
+  make_evaluations_folder(run);
+  make_evaluations_folder(run);
+  EXPECT_TRUE(std::filesystem::is_directory(evaluation_folder(run, 5).parent_path()));
+  std::filesystem::remove_all(run);
 }
 
 }  // namespace
