@@ -140,9 +140,8 @@ void warn_of_idle_lora(const Config& config) {
 /// docs/ablation.md, "Reference and target": what such a training learns.
 void warn_of_ignored_reference(const Config& config) {
   const auto& reference = config.reference;
-  const bool asks_for_others =
-      reference.strategy == "random" ||
-      (reference.strategy == "hybrid" && reference.random_probability > 0);
+  const bool asks_for_others = reference.strategy == "random" ||
+                               (reference.strategy == "hybrid" && reference.random_probability > 0);
   const bool is_pulled = config.loss.color.weight > 0 && config.loss.color.anchor == "reference";
   if (reference.target != "original" || !asks_for_others || is_pulled) return;
   spdlog::warn(
