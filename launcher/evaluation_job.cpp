@@ -218,24 +218,27 @@ eval::ComparedSubject evaluate_subject(eval::Evaluator& evaluator,
                                        const models::AdapterFiles& files,
                                        const EvaluationRequest& request,
                                        const fs::path& folder) {
-  const fs::path out = request.out / folder;
-  fs::create_directories(out.parent_path());
+  // Not before the subject has been loaded: what is refused leaves nothing behind.
+  const auto make_out = [out = request.out / folder] {
+    fs::create_directories(out);
+    return out;
+  };
   eval::ComparedSubject subject{
       planned.name, planned.method, planned.source, planned.control, folder, {}, std::nullopt};
   std::optional<eval::EvaluationResult> result;
   if (planned.method == "adapter") {
     const auto adapter = load(base, planned, files);
-    result = evaluator.evaluate(planned.step, adapter.get(), out, planned.name);
+    result = evaluator.evaluate(planned.step, adapter.get(), make_out(), planned.name);
     if (result && request.controls) {
       subject.shuffled_reference = evaluator.shuffled_reference(*adapter);
       if (!subject.shuffled_reference) throw stopped();
     }
   } else if (planned.method == "base") {
-    result = evaluator.evaluate(planned.step, nullptr, out, "base alone");
+    result = evaluator.evaluate(planned.step, nullptr, make_out(), "base alone");
   } else {
     const bool recolored = planned.method == eval::baseline_name(eval::Baseline::kRecolored);
-    result =
-        evaluator.evaluate(recolored ? eval::Baseline::kRecolored : eval::Baseline::kFloor, out);
+    result = evaluator.evaluate(recolored ? eval::Baseline::kRecolored : eval::Baseline::kFloor,
+                                make_out());
   }
   if (!result) throw stopped();
   subject.result = *result;
