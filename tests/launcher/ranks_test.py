@@ -117,8 +117,9 @@ class Launch:
         try:
             _, messages = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            states = "".join(map(state_of, [self.process.pid, *descendants(self.process.pid)]))
-            for pid in [self.process.pid, *descendants(self.process.pid)]:
+            processes = [self.process.pid, *descendants(self.process.pid)]
+            states = "".join(map(state_of, processes))
+            for pid in processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             _, messages = self.process.communicate(timeout=10)
