@@ -43,12 +43,6 @@ struct Sizes {
   }
 };
 
-/// `left` [M, K] times `right` [K, N].
-at::Tensor product(const at::Tensor& left, const at::Tensor& right) {
-  if (left.scalar_type() == at::kBFloat16) return at::mm(left, right);
-  return onednn_linear(left.contiguous(), right.t(), {});
-}
-
 /// Call `body(Number*)` with the numbers of a contiguous tensor as kernels see them.
 template <class Body>
 void with_numbers(const at::Tensor& tensor, const Body& body) {
@@ -90,7 +84,7 @@ at::Tensor compute_forward(const at::Tensor& query,
   for_tasks(sizes.batch * sizes.heads * blocks, [&](int64_t task) {
     const int64_t head = task / blocks, first = task % blocks * block;
     const int64_t count = std::min(block, sizes.queries - first);
-    const at::Tensor scores = product(queries[head].narrow(0, first, count), keys[head].t());
+    const at::Tensor scores = onednn_product(queries[head].narrow(0, first, count), keys[head].t());
     const at::Tensor sums = at::empty({count, 1}, logarithms.options());
     with_numbers(scores, [&](auto* numbers) {
       exponentials({count, sizes.keys, sizes.scale()},
@@ -99,7 +93,7 @@ at::Tensor compute_forward(const at::Tensor& query,
                    logarithms.data_ptr<float>() + head * sizes.queries + first);
     });
     at::Tensor part = output[head / sizes.heads][head % sizes.heads].narrow(0, first, count);
-    at::div_out(part, product(scores, values[head]), sums);
+    at::div_out(part, onednn_product(scores, values[head]), sums);
   });
   return output;
 }
@@ -135,8 +129,8 @@ Gradients compute_backward(const at::Tensor& query,
       const int64_t count = std::min(block, sizes.queries - first);
       const at::Tensor rows = queries[head].narrow(0, first, count);
       const at::Tensor gradient_rows = gradients[head].narrow(0, first, count);
-      const at::Tensor weights = product(rows, keys_transposed);
-      const at::Tensor of_scores = product(gradient_rows, values_transposed);
+      const at::Tensor weights = onednn_product(rows, keys_transposed);
+      const at::Tensor of_scores = onednn_product(gradient_rows, values_transposed);
       const int64_t place = head * sizes.queries + first;
       with_numbers(weights, [&](auto* numbers) {
         softmax_backward({count, sizes.keys, sizes.scale()},
@@ -145,9 +139,9 @@ Gradients compute_backward(const at::Tensor& query,
                          logarithms.data_ptr<float>() + place,
                          delta.data_ptr<float>() + place);
       });
-      of_values.add_(product(gradient_rows.t(), weights));
-      of_keys.add_(product(rows.t(), of_scores));
-      of_head(result.query).narrow(0, first, count).copy_(product(of_scores, keys[head]));
+      of_values.add_(onednn_product(gradient_rows.t(), weights));
+      of_keys.add_(onednn_product(rows.t(), of_scores));
+      of_head(result.query).narrow(0, first, count).copy_(onednn_product(of_scores, keys[head]));
     }
     of_head(result.key).copy_(of_keys.t());
     of_head(result.value).copy_(of_values.t());

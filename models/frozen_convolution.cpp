@@ -83,7 +83,7 @@ at::Tensor input_gradient(const at::Tensor& gradient,
                                                 /*groups=*/1,
                                                 {true, false, false}));
   }
-  const at::Tensor patches = onednn_linear(pixels_of(gradient), as_matrix(frozen.weight).t(), {});
+  const at::Tensor patches = onednn_product(pixels_of(gradient), as_matrix(frozen.weight));
   if (is_pointwise(shape)) {
     return as_pictures(patches, input_sizes[0], input_sizes[2], input_sizes[3]);
   }

@@ -35,14 +35,11 @@ at::Tensor as_input(const at::Tensor& rows, at::IntArrayRef like) {
   return rows.view(sizes);
 }
 
-/// `left` [M, R] times `right` [R, N].
-at::Tensor product(const at::Tensor& left, const at::Tensor& right) {
-  return onednn_linear(left, right.t(), {});
-}
-
 /// The transpose of `left` [M, R] times `right` [M, N]: a weight's gradient, [R, N] in `type`.
 at::Tensor weight_gradient(const at::Tensor& left, const at::Tensor& right, at::ScalarType type) {
-  return product(left.t().contiguous(), right).to(type);
+  // A result that is wide is several times as fast as one that is high.
+  if (left.size(1) > right.size(1)) return weight_gradient(right, left, type).t().contiguous();
+  return onednn_product(left.t(), right).to(type);
 }
 
 /// What is not differentiated, so autograd does not look at it.
@@ -63,7 +60,7 @@ class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
     TORCH_CHECK(!at::GradMode::is_enabled(), "frozen_linear has no second derivative");
     const at::Tensor weight = context->saved_data["weight"].toTensor();
     const at::Tensor& gradient = gradients[0];
-    return {as_input(product(rows_of(gradient), weight), gradient.sizes()), Variable()};
+    return {as_input(onednn_product(rows_of(gradient), weight), gradient.sizes()), Variable()};
   }
 };
 
@@ -93,11 +90,11 @@ class FrozenLinearWithLora : public torch::autograd::Function<FrozenLinearWithLo
     const auto type = input.scalar_type();
     const at::Tensor gradient = rows_of(gradients[0]);
     const at::Tensor low_rank_gradient =
-        product(gradient, b.to(type)).mul_(context->saved_data["scale"].toDouble());
+        onednn_product(gradient, b.to(type)).mul_(context->saved_data["scale"].toDouble());
     at::Tensor of_input, of_a, of_b;
     if (context->needs_input_grad(0)) {
-      const at::Tensor branch = product(low_rank_gradient, a.to(type));
-      of_input = as_input(onednn_linear_add(gradient, weight.t(), {}, branch), input.sizes());
+      const at::Tensor branch = onednn_product(low_rank_gradient, a.to(type));
+      of_input = as_input(onednn_product_add(gradient, weight, branch), input.sizes());
     }
     if (context->needs_input_grad(1)) {
       of_a = weight_gradient(low_rank_gradient, rows_of(input), a.scalar_type());
@@ -124,7 +121,9 @@ class TrainedLinear : public torch::autograd::Function<TrainedLinear> {
     const at::Tensor &input = saved[0], &weight = saved[1];
     const at::Tensor gradient = rows_of(gradients[0]);
     at::Tensor of_input, of_weight;
-    if (context->needs_input_grad(0)) of_input = as_input(product(gradient, weight), input.sizes());
+    if (context->needs_input_grad(0)) {
+      of_input = as_input(onednn_product(gradient, weight), input.sizes());
+    }
     if (context->needs_input_grad(1)) {
       of_weight =
           weight_gradient(gradient, rows_of(input), context->saved_data["type"].toScalarType());

@@ -22,6 +22,13 @@ at::Tensor onednn_linear_add(const at::Tensor& rows,
                              const at::Tensor& bias,
                              const at::Tensor& sum);
 
+/// `left` [M, K] times `right` [K, N], both of any strides -> [M, N].
+at::Tensor onednn_product(const at::Tensor& left, const at::Tensor& right);
+/// The same plus `sum` [M, N]; in bfloat16 the product is rounded before.
+at::Tensor onednn_product_add(const at::Tensor& left,
+                              const at::Tensor& right,
+                              const at::Tensor& sum);
+
 /// `input` [N, C, H, W] and `weight` [O, C, k, k], both channels-last -> [N, O, H', W'],
 /// channels-last.
 at::Tensor onednn_convolution(const at::Tensor& input,

@@ -123,7 +123,9 @@ class KillTest:
     def kill(self, job, name, ranks):
         """Returns whether the job goes on by itself."""
         pids = trainer_ranks(job.pid)
-        while self.one_rank and len(pids) < ranks and job.poll() is None:  # between two attempts
+        while self.one_rank and len(pids) < ranks:  # between two attempts
+            if job.poll() is not None:
+                return True
             time.sleep(0.01)
             pids = trainer_ranks(job.pid)
         if not any((self.work.folder(name) / "checkpoints").glob("step-*/DONE")):
@@ -166,6 +168,7 @@ class KillTest:
                       f"{expected[key][0]['spikes']} updates skipped by the guard", flush=True)
             straight, seconds = expected[key]
             before = self.left
+            assert runs < 20 + 2 * sum(self.counts.values()), "runs end before any of their ranks is found and killed"
             name = self.killed_run(ranks, settings, seconds, kills=1 if self.one_rank else 3)
             found = self.results(name)
             different = [file for file in straight if straight[file] != found[file]]

@@ -26,6 +26,7 @@ def descendants(pid):
 
 def trainer_ranks(launch_pid):
     """The ranks of a launch that run `limewash train`."""
+    program = os.path.basename(os.fsencode(LIMEWASH))
     ranks = []
     for pid in descendants(launch_pid):
         try:
@@ -33,7 +34,7 @@ def trainer_ranks(launch_pid):
                 words = file.read().split(b"\0")
         except OSError:
             continue
-        if words[0].endswith(b"limewash") and b"train" in words:
+        if os.path.basename(words[0]) == program and b"train" in words:
             ranks.append(pid)
     return ranks
 
