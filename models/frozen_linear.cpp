@@ -18,6 +18,8 @@ using torch::autograd::variable_list;
 
 /// Multiply-adds from which oneDNN's own operator gains more than its call costs.
 constexpr int64_t kWorthCalling = int64_t{1} << 20;
+/// Columns of a weight's gradient up to which it is computed turned.
+constexpr int64_t kNarrow = 128;
 
 bool is_large(const at::Tensor& input, const at::Tensor& weight) {
   return input.dim() >= 2 && input.numel() * weight.size(0) >= kWorthCalling && onednn_takes(input);
@@ -37,8 +39,12 @@ at::Tensor as_input(const at::Tensor& rows, at::IntArrayRef like) {
 
 /// The transpose of `left` [M, R] times `right` [M, N]: a weight's gradient, [R, N] in `type`.
 at::Tensor weight_gradient(const at::Tensor& left, const at::Tensor& right, at::ScalarType type) {
-  // A result that is wide is several times as fast as one that is high.
-  if (left.size(1) > right.size(1)) return weight_gradient(right, left, type).t().contiguous();
+  // In float32 a result as narrow as a LoRA's rank is several times slower than its transpose; the
+  // transpose of a wider one costs more to turn than is won.
+  const bool is_narrow = right.size(1) <= kNarrow && right.size(1) < left.size(1);
+  if (is_narrow && left.scalar_type() == at::kFloat) {
+    return onednn_product(right.t(), left).t().contiguous().to(type);
+  }
   return onednn_product(left.t(), right).to(type);
 }
 
