@@ -8,6 +8,7 @@
 
 #include "models/blocked_attention.h"
 #include "models/frozen_linear.h"
+#include "models/fused_attention.h"
 #include "models/geglu.h"
 
 namespace limewash::models {
@@ -20,8 +21,10 @@ constexpr int64_t kBlockedAttentionProducts = int64_t{1} << 14;
 /// `query` [N, heads, S, d], `key` and `value` [N, heads, T, d] -> [N, heads, S, d].
 at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
   const int64_t products = query.size(2) * key.size(2);
+  const bool bfloat16 = query.scalar_type() == at::kBFloat16;
+  if (bfloat16 && fused_attention_takes(query)) return blocked_attention(query, key, value);
   if (blocked_attention_takes(query)) {
-    if (query.scalar_type() == at::kBFloat16 && products <= kPlainAttentionProducts) {
+    if (bfloat16 && products <= kPlainAttentionProducts) {
       const double scale = 1 / std::sqrt(static_cast<double>(query.size(3)));
       const at::Tensor scores = at::matmul(query * scale, key.transpose(2, 3));
       return at::matmul(at::softmax(scores, -1), value);

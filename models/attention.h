@@ -16,9 +16,9 @@
 
 namespace limewash::models {
 
-/// Products of queries and keys (S * T) up to which, on a CPU in bfloat16, plain products with a
-/// softmax between them are the fastest, forward and backward. Beyond it keeping all of them would
-/// cost memory.
+/// Products of queries and keys (S * T) up to which, on a CPU without AMX in bfloat16, plain
+/// products with a softmax between them are the fastest, forward and backward. Beyond it keeping
+/// all of them would cost memory.
 inline constexpr int64_t kPlainAttentionProducts = int64_t{1} << 19;
 
 /// diffusers' Attention with AttnProcessor2_0, and IPAdapterAttnProcessor2_0 once IP-Adapters are

@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "models/frozen.h"
+#include "models/fused_attention.h"
 #include "models/onednn.h"
 #include "models/parallel.h"
 #include "models/softmax_kernel.h"
@@ -43,14 +44,9 @@ struct Sizes {
   }
 };
 
-/// Call `body(Number*)` with the numbers of a contiguous tensor as kernels see them.
-template <class Body>
-void with_numbers(const at::Tensor& tensor, const Body& body) {
-  if (tensor.scalar_type() == at::kBFloat16) {
-    body(reinterpret_cast<Bfloat16Bits*>(tensor.data_ptr<at::BFloat16>()));
-  } else {
-    body(tensor.data_ptr<float>());
-  }
+/// The numbers of a contiguous tensor as kernels see them.
+Bfloat16Bits* numbers_of(const at::Tensor& tensor) {
+  return reinterpret_cast<Bfloat16Bits*>(tensor.data_ptr<at::BFloat16>());
 }
 
 /// [N, heads, L, d] -> [N * heads, L, d], contiguous.
@@ -77,6 +73,7 @@ at::Tensor compute_forward(const at::Tensor& query,
                            const at::Tensor& key,
                            const at::Tensor& value,
                            const at::Tensor& logarithms) {
+  if (fused_attention_takes(query)) return fused_attention(query, key, value, logarithms);
   const Sizes sizes(query, key);
   const auto queries = by_head(query), keys = by_head(key), values = by_head(value);
   const at::Tensor output = empty_tokens(sizes, sizes.queries, query);
@@ -86,36 +83,33 @@ at::Tensor compute_forward(const at::Tensor& query,
     const int64_t count = std::min(block, sizes.queries - first);
     const at::Tensor scores = onednn_product(queries[head].narrow(0, first, count), keys[head].t());
     const at::Tensor sums = at::empty({count, 1}, logarithms.options());
-    with_numbers(scores, [&](auto* numbers) {
-      exponentials({count, sizes.keys, sizes.scale()},
-                   numbers,
-                   sums.data_ptr<float>(),
-                   logarithms.data_ptr<float>() + head * sizes.queries + first);
-    });
+    exponentials({count, sizes.keys, sizes.scale()},
+                 numbers_of(scores),
+                 sums.data_ptr<float>(),
+                 logarithms.data_ptr<float>() + head * sizes.queries + first);
     at::Tensor part = output[head / sizes.heads][head % sizes.heads].narrow(0, first, count);
     at::div_out(part, onednn_product(scores, values[head]), sums);
   });
   return output;
 }
 
-struct Gradients {
-  at::Tensor query, key, value;
-};
-
-Gradients compute_backward(const at::Tensor& query,
-                           const at::Tensor& key,
-                           const at::Tensor& value,
-                           const at::Tensor& output,
-                           const at::Tensor& logarithms,
-                           const at::Tensor& gradient) {
+AttentionGradients compute_backward(const at::Tensor& query,
+                                    const at::Tensor& key,
+                                    const at::Tensor& value,
+                                    const at::Tensor& output,
+                                    const at::Tensor& logarithms,
+                                    const at::Tensor& gradient) {
+  if (fused_attention_takes(query)) {
+    return fused_attention_backward(query, key, value, output, logarithms, gradient);
+  }
   const Sizes sizes(query, key);
   const auto queries = by_head(query), keys = by_head(key), values = by_head(value);
   const auto gradients = by_head(gradient);
   const at::Tensor delta =
       (gradient.to(at::kFloat) * output).sum(-1, /*keepdim=*/false, at::kFloat).contiguous();
-  const Gradients result{empty_tokens(sizes, sizes.queries, query),
-                         empty_tokens(sizes, sizes.keys, key),
-                         empty_tokens(sizes, sizes.keys, value)};
+  const AttentionGradients result{empty_tokens(sizes, sizes.queries, query),
+                                  empty_tokens(sizes, sizes.keys, key),
+                                  empty_tokens(sizes, sizes.keys, value)};
   const int64_t block = sizes.block();
   for_tasks(sizes.batch * sizes.heads, [&](int64_t head) {
     const auto of_head = [&](const at::Tensor& tensor) {
@@ -132,13 +126,11 @@ Gradients compute_backward(const at::Tensor& query,
       const at::Tensor weights = onednn_product(rows, keys_transposed);
       const at::Tensor of_scores = onednn_product(gradient_rows, values_transposed);
       const int64_t place = head * sizes.queries + first;
-      with_numbers(weights, [&](auto* numbers) {
-        softmax_backward({count, sizes.keys, sizes.scale()},
-                         numbers,
-                         static_cast<decltype(numbers)>(of_scores.data_ptr()),
-                         logarithms.data_ptr<float>() + place,
-                         delta.data_ptr<float>() + place);
-      });
+      softmax_backward({count, sizes.keys, sizes.scale()},
+                       numbers_of(weights),
+                       numbers_of(of_scores),
+                       logarithms.data_ptr<float>() + place,
+                       delta.data_ptr<float>() + place);
       of_values.add_(onednn_product(gradient_rows.t(), weights));
       of_keys.add_(onednn_product(rows.t(), of_scores));
       of_head(result.query).narrow(0, first, count).copy_(onednn_product(of_scores, keys[head]));
@@ -178,7 +170,8 @@ class BlockedAttention : public torch::autograd::Function<BlockedAttention> {
 }  // namespace
 
 bool blocked_attention_takes(const at::Tensor& query) {
-  return onednn_takes(query);
+  return fused_attention_takes(query) ||
+         (query.scalar_type() == at::kBFloat16 && onednn_takes(query));
 }
 
 at::Tensor blocked_attention(const at::Tensor& query,

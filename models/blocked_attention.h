@@ -1,7 +1,8 @@
 #pragma once
-// Attention on a CPU, a block of queries at a time: the products by oneDNN, between them a softmax
-// of our own, and nothing kept of it but one number a query (Dao et al., "FlashAttention", 2022).
-// LibTorch's fused operator computes the same; its blocks are too small for oneDNN's kernels.
+// Attention on a CPU by blocks, of which nothing is kept but one number a query (Dao et al.,
+// "FlashAttention", 2022): fused (models/fused_attention.h), or, in bfloat16 without AMX, a block
+// of queries at a time by oneDNN's large products with a softmax of our own between them.
+// LibTorch's fused operator computes the same.
 
 #include <cstdint>
 
@@ -13,8 +14,9 @@ namespace limewash::models {
 bool blocked_attention_takes(const at::Tensor& query);
 
 /// `query` [N, heads, S, d], `key` and `value` [N, heads, T, d] -> [N, heads, S, d], as
-/// scaled_dot_product_attention; differentiable once. In bfloat16 a query's scores are rounded.
-/// The same numbers for any number of threads, but where there is a single task for them: one head.
+/// scaled_dot_product_attention; differentiable once. In bfloat16 without AMX a query's scores are
+/// rounded. The same numbers for any number of threads, but, without AMX, where there is a single
+/// task for them: one head.
 at::Tensor blocked_attention(const at::Tensor& query,
                              const at::Tensor& key,
                              const at::Tensor& value);

@@ -7,6 +7,7 @@
 
 #include "models/autoencoder.h"
 #include "models/autoencoder_tiny.h"
+#include "models/small_products.h"
 #include "models/unet_layers.h"
 
 namespace limewash::models {
@@ -17,9 +18,9 @@ namespace {
 constexpr int64_t kProgramBytes = int64_t{700} << 20;
 
 /// Numbers of the softmax that one sample's attention over `keys` keeps where it is computed by
-/// plain products.
+/// plain products: by small ones on AMX it keeps none.
 int64_t attention_weights(const UNetLayer& layer, int64_t keys, const TrainingStepShape& shape) {
-  const bool plain = shape.type == c10::ScalarType::BFloat16 &&
+  const bool plain = shape.type == c10::ScalarType::BFloat16 && !small_products_use_amx() &&
                      layer.pixels * keys <= kPlainAttentionProducts && keys > 0;
   return plain ? layer.heads * layer.pixels * keys : 0;
 }

@@ -1,4 +1,5 @@
-// Attention by blocks of queries against LibTorch's own operator.
+// Attention by blocks against LibTorch's own operator. Run twice: as the processor has it, and
+// without AMX.
 
 #include "models/blocked_attention.h"
 
@@ -9,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "models/fused_attention.h"
 #include "tests/models/difference.h"
 
 namespace limewash::models {
@@ -85,10 +87,36 @@ INSTANTIATE_TEST_SUITE_P(Sizes,
                          testing::Values(Case{1, 8, 1024, 1024, 40},
                                          Case{2, 3, 700, 900, 17},  // blocks that end short
                                          Case{1, 2, 300, 4099, 24},
+                                         Case{2, 2, 129, 31, 5},  // odd everywhere
+                                         Case{1, 3, 257, 513, 33},
                                          Case{2, 8, 256, 77, 80},
                                          Case{3, 5, 64, 16, 160},
                                          Case{2, 4, 33, 3, 8},
                                          Case{1, 1, 1, 5, 64}));
+
+TEST(BlockedAttention, ReadsTensorsAsTheyLie) {
+  const Case c{3, 2, 150, 300, 24};
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    auto inputs = inputs_of(c, type);
+    if (!blocked_attention_takes(inputs[0])) continue;  // without oneDNN
+    const at::Tensor probe = tokens(c, c.queries, 4).to(type);
+    // Of a query every second number, keys that all samples share, values head after head.
+    const at::Tensor wide = tokens({3, 2, 150, 300, 48}, c.queries, 5).to(type);
+    inputs = {wide.slice(3, 0, 48, 2),
+              inputs[1].narrow(0, 0, 1).expand_as(inputs[1]),
+              inputs[2].contiguous()};
+    const auto got = forward_backward(blocked_attention, inputs, probe.contiguous());
+    const auto same =
+        forward_backward(blocked_attention,
+                         {inputs[0].contiguous(), inputs[1].contiguous(), inputs[2].contiguous()},
+                         probe);
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(at::equal(got[i], same[i])) << i;
+    const auto wanted = ordinary_in_double(inputs, probe);
+    for (size_t i = 0; i < got.size(); ++i) {
+      EXPECT_LT(relative_difference(got[i], wanted[i]), type == at::kFloat ? 1e-5 : 2e-2) << i;
+    }
+  }
+}
 
 TEST(BlockedAttention, GivesTheSameNumbersForAnyNumberOfThreads) {
   const Case c{1, 3, 900, 900, 40};
@@ -119,7 +147,7 @@ TEST(BlockedAttention, TakesScoresWhoseExponentialsOverflow) {
   }
 }
 
-TEST(BlockedAttention, InBfloat16RoundsTheScoresOfSharpQueriesAndNoMore) {
+TEST(BlockedAttention, InBfloat16RoundsTheScoresOfSharpQueriesAtMost) {
   const Case c{1, 4, 600, 600, 40};
   auto inputs = inputs_of(c, at::kBFloat16);
   if (!blocked_attention_takes(inputs[0])) GTEST_SKIP() << "without oneDNN";
@@ -129,7 +157,10 @@ TEST(BlockedAttention, InBfloat16RoundsTheScoresOfSharpQueriesAndNoMore) {
   const auto wanted = ordinary_in_double(inputs, probe);
   for (size_t i = 0; i < got.size(); ++i) {
     const auto difference = got[i].to(at::kDouble) - wanted[i];
-    EXPECT_LT((difference.norm() / wanted[i].norm()).item<double>(), 0.025) << i;
+    // Fused, the scores are float32: what is left is the rounding of weights and results.
+    EXPECT_LT((difference.norm() / wanted[i].norm()).item<double>(),
+              fused_attention_takes(inputs[0]) ? 0.005 : 0.025)
+        << i;
   }
 }
 
@@ -141,10 +172,8 @@ TEST(BlockedAttention, KeepsANumberThatIsNone) {
     inputs[0][0][1][7][3] = std::numeric_limits<float>::quiet_NaN();
     const auto output = blocked_attention(inputs[0], inputs[1], inputs[2]);
     EXPECT_TRUE(output[0][1][7].isnan().all().item<bool>()) << type;
-    // Behind a width that is no multiple of 32, oneDNN's bf16 product on AMX reads on into the next
-    // row, times zero: what is no number then reaches the row before it, too.
     auto others = output.clone();
-    others[0][1].narrow(0, type == at::kFloat ? 7 : 6, type == at::kFloat ? 1 : 2).zero_();
+    others[0][1][7].zero_();
     EXPECT_FALSE(others.isnan().any().item<bool>()) << type;
   }
 }
