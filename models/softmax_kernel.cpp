@@ -7,20 +7,8 @@ namespace limewash::models {
 #define LIMEWASH_KERNEL_BODY "models/softmax_kernel.inc"
 #include "models/kernel_variants.inc"
 
-void exponentials(const ScoreBlock& block, float* scores, float* sums, float* logarithms) {
-  LIMEWASH_RETURN_BEST(exponentials(block, scores, sums, logarithms));
-}
-
 void exponentials(const ScoreBlock& block, Bfloat16Bits* scores, float* sums, float* logarithms) {
   LIMEWASH_RETURN_BEST(exponentials(block, scores, sums, logarithms));
-}
-
-void softmax_backward(const ScoreBlock& block,
-                      float* scores,
-                      float* gradients,
-                      const float* logarithms,
-                      const float* delta) {
-  LIMEWASH_RETURN_BEST(softmax_backward(block, scores, gradients, logarithms, delta));
 }
 
 void softmax_backward(const ScoreBlock& block,

@@ -1,6 +1,7 @@
 #pragma once
-// The softmax inside of attention, forward and backward, over a block of queries: what one thread
-// does. Compiled for several instruction sets; the processor decides.
+// The softmax inside of attention, forward and backward, over a block of queries and all keys,
+// between large products in bfloat16 (models/blocked_attention.h): what one thread does. Compiled
+// for several instruction sets; the processor decides.
 
 #include <cstdint>
 
@@ -17,17 +18,11 @@ struct ScoreBlock {
 
 /// Scores become exp(scale (score - the row's largest)), which lies in (0, 1]. `sums` [rows]: each
 /// row's sum of those; `logarithms` [rows]: the logarithm of the sum of exp(scale score).
-void exponentials(const ScoreBlock& block, float* scores, float* sums, float* logarithms);
 void exponentials(const ScoreBlock& block, Bfloat16Bits* scores, float* sums, float* logarithms);
 
 /// Scores become the softmax P = exp(scale score - logarithm), and `gradients`, those at P, become
 /// the gradients at the scores: scale P (gradient - delta). `delta` [rows]: a row's sum of the
 /// output times the output's gradient.
-void softmax_backward(const ScoreBlock& block,
-                      float* scores,
-                      float* gradients,
-                      const float* logarithms,
-                      const float* delta);
 void softmax_backward(const ScoreBlock& block,
                       Bfloat16Bits* scores,
                       Bfloat16Bits* gradients,
