@@ -179,13 +179,20 @@ at::Tensor blocked_attention(const at::Tensor& query,
                              const at::Tensor& value) {
   TORCH_CHECK(query.size(2) > 0 && key.size(2) > 0 && key.sizes() == value.sizes() &&
                   query.size(0) == key.size(0) && query.size(1) == key.size(1) &&
-                  query.size(3) == key.size(3),
+                  query.size(3) == key.size(3) && query.scalar_type() == key.scalar_type() &&
+                  query.scalar_type() == value.scalar_type(),
               "blocked_attention: query ",
               query.sizes(),
+              " ",
+              query.scalar_type(),
               ", key ",
               key.sizes(),
+              " ",
+              key.scalar_type(),
               ", value ",
-              value.sizes());
+              value.sizes(),
+              " ",
+              value.scalar_type());
   const bool differentiated =
       is_differentiated(query) || is_differentiated(key) || is_differentiated(value);
   if (!differentiated) return compute_forward(query, key, value, empty_logarithms(query));
