@@ -15,7 +15,7 @@ namespace limewash::models {
 
 namespace {
 
-/// Products of queries and keys from which blocks of queries gain more than their calls cost.
+/// Products of queries and keys from which, in float32, blocks gain more than their calls cost.
 constexpr int64_t kBlockedAttentionProducts = int64_t{1} << 14;
 
 /// `query` [N, heads, S, d], `key` and `value` [N, heads, T, d] -> [N, heads, S, d].

@@ -36,9 +36,12 @@ void continue_softmax(const Scores& scores,
 }
 
 template <class Number>
-void finish_softmax(
-    const RunningSoftmax& running, int64_t queries, int64_t stride, Number* to, float* logarithms) {
-  LIMEWASH_RETURN_BEST(finish_softmax(running, queries, stride, to, logarithms));
+void finish_softmax(const RunningSoftmax& running,
+                    const Scores& scores,
+                    int64_t stride,
+                    Number* to,
+                    float* logarithms) {
+  LIMEWASH_RETURN_BEST(finish_softmax(running, scores, stride, to, logarithms));
 }
 
 template <class Number>
@@ -73,7 +76,7 @@ template void lay_left_transposed(const TensorRows<float>&, int64_t, float*);
 template void lay_right(const TensorRows<float>&, int64_t, float*);
 template void lay_right_transposed(const TensorRows<float>&, int64_t, float*);
 template void continue_softmax(const Scores&, const float*, const RunningSoftmax&, float*);
-template void finish_softmax(const RunningSoftmax&, int64_t, int64_t, float*, float*);
+template void finish_softmax(const RunningSoftmax&, const Scores&, int64_t, float*, float*);
 template void softmax_gradients(const Scores&,
                                 const float*,
                                 const float*,
@@ -89,7 +92,7 @@ template void lay_left_transposed(const TensorRows<Bfloat16Bits>&, int64_t, Bflo
 template void lay_right(const TensorRows<Bfloat16Bits>&, int64_t, Bfloat16Bits*);
 template void lay_right_transposed(const TensorRows<Bfloat16Bits>&, int64_t, Bfloat16Bits*);
 template void continue_softmax(const Scores&, const float*, const RunningSoftmax&, Bfloat16Bits*);
-template void finish_softmax(const RunningSoftmax&, int64_t, int64_t, Bfloat16Bits*, float*);
+template void finish_softmax(const RunningSoftmax&, const Scores&, int64_t, Bfloat16Bits*, float*);
 template void softmax_gradients(const Scores&,
                                 const float*,
                                 const float*,

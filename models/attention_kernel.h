@@ -37,7 +37,7 @@ template <class Number>
 void lay_right_transposed(const TensorRows<Number>& rows, int64_t depth, Number* to);
 
 /// Products of some queries with some keys, row after row, [queries, keys]; `scale` makes them
-/// scores. The sizes with padding are those of the sides of products that the numbers become.
+/// scores. What is padded is rounded up to what a product's K has to be a multiple of.
 struct Scores {
   int64_t queries = 0;
   int64_t keys = 0;
@@ -46,8 +46,9 @@ struct Scores {
   float scale = 1;
 };
 
-/// What is known of some queries from the keys so far: the largest score (at first minus infinity),
-/// the sum of exp(score - largest), and the values [queries, width] weighted by those.
+/// What is known of some queries from the keys so far: the largest product (at first minus
+/// infinity), the sum of exp(score - largest score), and the values [queries, width] weighted by
+/// those.
 struct RunningSoftmax {
   float* largest = nullptr;
   float* sums = nullptr;
@@ -65,10 +66,13 @@ void continue_softmax(const Scores& scores,
                       Number* weights);
 
 /// The end of it: output / sum to rows of a tensor that are `stride` apart, and the logarithm of
-/// each query's sum of exp(score).
+/// each query's sum of exp(score). Where all scores are minus infinity the output is no number.
 template <class Number>
-void finish_softmax(
-    const RunningSoftmax& running, int64_t queries, int64_t stride, Number* to, float* logarithms);
+void finish_softmax(const RunningSoftmax& running,
+                    const Scores& scores,
+                    int64_t stride,
+                    Number* to,
+                    float* logarithms);
 
 /// Where the way back puts its numbers: the softmax as a right side of padded_queries rows, and the
 /// gradients at the products as such a one and as a left side [queries, padded_keys]. In float32

@@ -180,7 +180,8 @@ at::Tensor blocked_attention(const at::Tensor& query,
   TORCH_CHECK(query.size(2) > 0 && key.size(2) > 0 && key.sizes() == value.sizes() &&
                   query.size(0) == key.size(0) && query.size(1) == key.size(1) &&
                   query.size(3) == key.size(3) && query.scalar_type() == key.scalar_type() &&
-                  query.scalar_type() == value.scalar_type(),
+                  query.scalar_type() == value.scalar_type() && key.device().is_cpu() &&
+                  value.device().is_cpu(),
               "blocked_attention: query ",
               query.sizes(),
               " ",

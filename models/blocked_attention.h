@@ -10,7 +10,8 @@
 
 namespace limewash::models {
 
-/// Whether blocked_attention takes tensors like this one: on a CPU, of a type that oneDNN computes.
+/// Whether blocked_attention takes tensors like this one: on a CPU, of a type that it computes
+/// fast.
 bool blocked_attention_takes(const at::Tensor& query);
 
 /// `query` [N, heads, S, d], `key` and `value` [N, heads, T, d] -> [N, heads, S, d], as

@@ -89,8 +89,8 @@ class RightSides {
  public:
   RightSides(const Sizes& sizes, const at::Tensor& key, const at::Tensor& value)
       : sizes_(sizes),
-        keys_in_block_(padded<Number>(sizes.width) * kKeysInBlock),
-        values_in_block_(sizes.width * padded<Number>(kKeysInBlock)),
+        keys_in_block_(padded<Number>(sizes.width) * std::min(kKeysInBlock, sizes.keys)),
+        values_in_block_(sizes.width * padded<Number>(std::min(kKeysInBlock, sizes.keys))),
         memory_(Workspace::size_of<Number>(sizes.all_heads() * sizes.key_blocks() *
                                            (keys_in_block_ + values_in_block_))),
         keys_(memory_.take<Number>(0)) {
@@ -166,7 +166,7 @@ void compute_forward(const at::Tensor& query,
             weights, right.values(head, block), running.output, true);
       }
       finish_softmax(running,
-                     rows.count,
+                     sizes.scores<Number>(rows.count, sizes.keys),
                      output.stride(2),
                      place_of<Number>(output, head, first),
                      logarithms.data_ptr<float>() + head * sizes.queries + first);

@@ -12,8 +12,9 @@ namespace limewash::models {
 bool fused_attention_takes(const at::Tensor& query);
 
 /// `query` [N, heads, S, d], `key` and `value` [N, heads, T, d] -> [N, heads, S, d], the heads of a
-/// token side by side in memory. `logarithms` [N * heads, S], float32, is filled for the way back:
-/// of a query's sum of exp(score). Not differentiable; the same numbers for any number of threads.
+/// token side by side in memory. `logarithms` [N * heads, S], float32, is filled with the logarithm
+/// of each query's sum of exp(score), for the way back. Not differentiable; the same numbers for
+/// any number of threads.
 at::Tensor fused_attention(const at::Tensor& query,
                            const at::Tensor& key,
                            const at::Tensor& value,

@@ -4,6 +4,7 @@
 #include "models/blocked_attention.h"
 
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include <ATen/Parallel.h>
@@ -144,6 +145,43 @@ TEST(BlockedAttention, TakesScoresWhoseExponentialsOverflow) {
   const auto wanted = ordinary_in_double(inputs, probe);
   for (size_t i = 0; i < got.size(); ++i) {
     EXPECT_LT(relative_difference(got[i], wanted[i]), 1e-3) << i;
+  }
+}
+
+TEST(BlockedAttention, TakesScoresOfAnySize) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    for (const double size : {1e2, 1e4, 1e7, 1e9}) {
+      // All keys are alike: whatever their score, the output is the mean of the values.
+      const Case c{1, 2, 40, 300, 40};
+      auto inputs = inputs_of(c, type);
+      if (!blocked_attention_takes(inputs[0])) continue;  // without oneDNN
+      inputs[0] = inputs[0] * std::sqrt(size);
+      inputs[1] = (inputs[1].narrow(2, 0, 1) * std::sqrt(size)).expand_as(inputs[1]);
+      const auto output = blocked_attention(inputs[0], inputs[1], inputs[2]);
+      const auto mean = inputs[2].to(at::kDouble).mean(2, /*keepdim=*/true).expand_as(output);
+      EXPECT_LT(relative_difference(output, mean), type == at::kFloat ? 1e-5 : 2e-2)
+          << type << " " << size;
+    }
+  }
+}
+
+TEST(BlockedAttention, LeavesOutKeysWhoseScoreIsMinusInfinity) {
+  const Case c{1, 2, 40, 600, 16};
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    auto inputs = inputs_of(c, type);
+    if (!blocked_attention_takes(inputs[0])) continue;  // without oneDNN
+    inputs[0].select(3, 0).fill_(1);
+    inputs[1].select(3, 0).narrow(2, 0, 300).fill_(-infinity);  // more than the first block
+    const auto output = blocked_attention(inputs[0], inputs[1], inputs[2]);
+    const auto others = ordinary(inputs[0].to(at::kDouble),
+                                 inputs[1].narrow(2, 300, 300).to(at::kDouble),
+                                 inputs[2].narrow(2, 300, 300).to(at::kDouble));
+    EXPECT_LT(relative_difference(output, others), type == at::kFloat ? 1e-5 : 2e-2) << type;
+    inputs[1].select(3, 0).fill_(-infinity);
+    EXPECT_TRUE(blocked_attention(inputs[0], inputs[1], inputs[2]).isnan().all().item<bool>() ||
+                !fused_attention_takes(inputs[0]))
+        << type;
   }
 }
 
